@@ -1,0 +1,238 @@
+// Package config reads the configuration of postwain serve.
+//
+// The file is TOML and is read strictly: a key that does not exist or a value
+// that makes no sense is an error, and all errors are reported at once, each
+// with its file and line. The comments of the structs below are the user's
+// manual: docs/config.md is made from them by go generate.
+//
+// A file that loads today loads for ever: keys are added, never renamed, and
+// what a key means does not change.
+package config
+
+//go:generate go test -run TestManualIsCurrent -update .
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/pelletier/go-toml/v2"
+)
+
+// Config is a whole configuration file.
+type Config struct {
+	// File is where it was read from; empty if it was made by the program.
+	File string `toml:"-"`
+
+	// Hostname is the name of this server, as clients know it. LMTP accepts a
+	// bare account name at this domain. Unset: the name of the machine.
+	Hostname string `toml:"hostname"`
+	// StateDir is the directory of what the server must remember beside the
+	// mail: its commit journal and its lock. It must be on a local disk, and
+	// each server has its own. Unset: the --data directory, else
+	// $STATE_DIRECTORY (systemd sets it), else /var/lib/postwain for root and
+	// ~/.local/state/postwain for anybody else.
+	StateDir string `toml:"state_dir"`
+
+	Mail     Mail     `toml:"mail"`
+	Accounts Accounts `toml:"accounts"`
+	TLS      TLS      `toml:"tls"`
+	Listen   []Listen `toml:"listen"`
+	Limits   Limits   `toml:"limits"`
+	Log      Log      `toml:"log"`
+}
+
+// Mail says where the mail lies and how it is served.
+type Mail struct {
+	// Store is the kind of the mail store: "maildir".
+	Store Store `toml:"store"`
+	// Path is the Maildir of an account. %u stands for the whole account name,
+	// %n for its local part, %d for its domain, %% for a per cent sign. A
+	// relative path begins at the directory of this file.
+	Path string `toml:"path"`
+	// Lock is "exclusive", where one session at a time may open an account
+	// (a second one is answered [IN-USE]), or "snapshot", where each session
+	// sees the mail of its beginning and others may come and go.
+	Lock Lock `toml:"lock"`
+	// UTF8 is "as-stored", where every message goes out as it came in, or
+	// "strict", where a message with UTF-8 in its header is answered
+	// -ERR [UTF8] until the client has given the command UTF8 (RFC 6856).
+	UTF8 UTF8 `toml:"utf8"`
+}
+
+// Accounts says who may sign in.
+type Accounts struct {
+	// PasswdFile is a file with one account on each line, as Dovecot writes
+	// it: name:{SCHEME}hash, and after six more colons extra fields such as
+	// login_delay=10m. It is read again when it changes. Make and change it
+	// with postwain user.
+	PasswdFile string `toml:"passwd_file"`
+}
+
+// TLS names the server's certificate. The lowest version is TLS 1.2. The files
+// are read again at SIGHUP.
+type TLS struct {
+	// Cert is a file with the certificate and the chain that leads to its
+	// issuer, in PEM.
+	Cert string `toml:"cert"`
+	// Key is the file with the private key of cert, in PEM. Nobody but the
+	// server's user should be able to read it.
+	Key string `toml:"key"`
+
+	Certificate []Certificate `toml:"certificate"`
+}
+
+// Certificate is a further certificate. A client that asks for a name gets the
+// first certificate that is valid for it, and the one of [tls] if none is.
+type Certificate struct {
+	// Cert is as in [tls].
+	Cert string `toml:"cert"`
+	// Key is as in [tls].
+	Key string `toml:"key"`
+}
+
+// Listen is one address to listen on. A socket that systemd passes in takes
+// the place of the listener with the same address, else of the first one whose
+// proto is the socket's FileDescriptorName.
+type Listen struct {
+	// Proto is what is spoken: "pop3" (with STLS where there is a
+	// certificate), "pop3s" (TLS from the first octet) or "lmtp".
+	Proto Proto `toml:"proto"`
+	// Addr is host:port, or unix: and the path of a socket.
+	Addr Addr `toml:"addr"`
+	// InsecureAuth allows passwords in clear text on this listener. Clients
+	// on the same machine may always send them so.
+	InsecureAuth bool `toml:"insecure_auth"`
+	// ProxyFrom names the networks, or single addresses, of proxies that
+	// begin each connection with a PROXY header, version 1 or 2. Connections
+	// from there without one are closed; one from elsewhere is not believed.
+	ProxyFrom []Network `toml:"proxy_from"`
+	// Allow names the networks, or single addresses, that may connect. Unset:
+	// all, but for lmtp, which asks for no password, this machine only.
+	Allow []Network `toml:"allow"`
+	// Mode is the access mode of a Unix socket, in octal digits. Unset: "0660".
+	Mode Mode `toml:"mode"`
+	// Group is the group that owns a Unix socket. Unset: the server's own.
+	Group string `toml:"group"`
+}
+
+// Limits bounds what clients may use, and states the policies that a client is
+// told by CAPA. Durations are written "90s", "10m", "12h", "30d", sizes
+// "512KiB", "64MiB", "1GiB".
+type Limits struct {
+	// LoginDelay is the least time between two logins to the same account
+	// (RFC 2449 §6.5). An account's own login_delay comes first.
+	LoginDelay time.Duration `toml:"login_delay"`
+	// Expire is how long mail is kept: "never" removes none, "30d" removes
+	// mail older than thirty days, "after-retrieval" removes what a session
+	// has retrieved when it quits (RFC 2449 §6.7). An account's own expire
+	// comes first.
+	Expire Expire `toml:"expire"`
+	// Connections is how many POP3 connections there may be at a time. When
+	// they are all in use a new one takes the place of the oldest that has not
+	// signed in.
+	Connections int `toml:"connections"`
+	// ConnectionsPerAddress is how many there may be from one IPv4 address or
+	// one IPv6 /64 network. The machine's own addresses are not counted.
+	ConnectionsPerAddress int `toml:"connections_per_address"`
+	// LMTPConnections is how many LMTP connections there may be at a time.
+	LMTPConnections int `toml:"lmtp_connections"`
+	// MessageSize is the largest message that LMTP accepts.
+	MessageSize Size `toml:"message_size"`
+	// LoginTimeout is how long a client may take to sign in, in all.
+	LoginTimeout time.Duration `toml:"login_timeout"`
+	// IdleTimeout is how long a client that has signed in may be silent. The
+	// standard wants at least ten minutes (RFC 1939 §3).
+	IdleTimeout time.Duration `toml:"idle_timeout"`
+	// WriteTimeout is how long a client may take no octet of what is sent.
+	WriteTimeout time.Duration `toml:"write_timeout"`
+	// StopTimeout is how long the server waits at SIGTERM for commands that
+	// are being answered.
+	StopTimeout time.Duration `toml:"stop_timeout"`
+}
+
+// Log says how the server tells what it does. It writes to standard error.
+type Log struct {
+	// Format is "text" or "json". Either way an event is one line.
+	Format Format `toml:"format"`
+}
+
+// Default gives the value of every key that is unset.
+func Default() *Config {
+	return &Config{
+		Mail: Mail{Store: Maildir, Lock: Exclusive, UTF8: AsStored},
+		Limits: Limits{
+			Connections:           10000,
+			ConnectionsPerAddress: 100,
+			LMTPConnections:       200,
+			MessageSize:           64 << 20,
+			LoginTimeout:          time.Minute,
+			IdleTimeout:           10 * time.Minute,
+			WriteTimeout:          5 * time.Minute,
+			StopTimeout:           30 * time.Second,
+		},
+		Log: Log{Format: Text},
+	}
+}
+
+// Load reads and checks a file. The error is an *fs.PathError, or Problems
+// that tell everything that is wrong.
+func Load(file string) (*Config, error) {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	return Parse(file, data)
+}
+
+// Parse reads and checks the contents of a file; file names it in errors, and
+// relative paths begin at its directory. The error is Problems.
+func Parse(file string, data []byte) (*Config, error) {
+	var tree map[string]any
+	if err := toml.Unmarshal(data, &tree); err != nil {
+		return nil, Problems{syntax(file, err)}
+	}
+	c := Default()
+	c.File = file
+	d := decoder{file: file, lines: lines(data), failed: make(map[string]bool)}
+	d.table("", tree, c)
+	d.check(c)
+	if len(d.problems) > 0 {
+		return nil, d.problems.sorted()
+	}
+	c.resolve(filepath.Dir(file))
+	return c, nil
+}
+
+// syntax describes what is no TOML at all.
+func syntax(file string, err error) Problem {
+	var at *toml.DecodeError
+	if !errors.As(err, &at) {
+		return Problem{File: file, Text: err.Error()}
+	}
+	line, _ := at.Position()
+	return Problem{File: file, Line: line, Text: at.Error()}
+}
+
+// resolve makes the paths of c independent of the working directory.
+func (c *Config) resolve(dir string) {
+	paths := []*string{&c.StateDir, &c.Mail.Path, &c.Accounts.PasswdFile, &c.TLS.Cert, &c.TLS.Key}
+	for i := range c.TLS.Certificate {
+		paths = append(paths, &c.TLS.Certificate[i].Cert, &c.TLS.Certificate[i].Key)
+	}
+	for i := range c.Listen {
+		if c.Listen[i].Addr.Network == "unix" {
+			paths = append(paths, &c.Listen[i].Addr.Address)
+		}
+	}
+	if abs, err := filepath.Abs(dir); err == nil {
+		dir = abs
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}
