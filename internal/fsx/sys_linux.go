@@ -75,7 +75,7 @@ func readNames(fd int, yield func(string, error) bool) (more bool, err error) {
 			}
 			start = end
 		}
-		if n > smallList/2 && len(buf) < largeList {
+		if n > smallList-512 && len(buf) < largeList {
 			buf = make([]byte, largeList)
 		}
 	}
