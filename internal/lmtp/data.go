@@ -35,7 +35,10 @@ func (c *session) data(arg string) reply {
 	c.tx.spool = sp
 	err := c.receive(dot.NewStrictReader(c.in), time.Now().Add(c.opt.DataTimeout))
 	if errors.Is(err, dot.ErrBareLineEnd) {
+		// Whoever sent this, or let it through, may see the end of the message
+		// elsewhere. What comes behind it is not obeyed.
 		sp.fail(errBare)
+		c.close(errBare)
 		err = nil
 	}
 	return c.conclude(err)

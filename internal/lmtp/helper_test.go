@@ -136,7 +136,7 @@ func dial(t *testing.T, srv *Server) *client {
 
 func newClient(t *testing.T, conn net.Conn) *client {
 	t.Helper()
-	c := &client{t: t, conn: conn, lines: make(chan string, 1<<18)}
+	c := &client{t: t, conn: conn, lines: make(chan string, 1<<10)}
 	go func() {
 		defer close(c.lines)
 		for sc := bufio.NewReader(conn); ; {

@@ -2,8 +2,8 @@
 // and hands it to a maildrop.Deliverer.
 //
 // A message ends at CRLF "." CRLF and nowhere else. One that has a bare CR or
-// LF is read to that end and refused, so that no two programs can disagree
-// about where it ends. 250 is the answer to a recipient only when Deliver has
+// LF is read to that end and refused, and the connection is closed, so that
+// nothing that another program took for a part of it is obeyed. 250 is the answer to a recipient only when Deliver has
 // returned nil. Nothing that a client sent is repeated to it, and a raw address
 // is never used to name a file.
 //

@@ -16,6 +16,7 @@ import (
 //	C: text         sent with CRLF; escapes as in Go, lines in a row in one write
 //	R: text         likewise, without CRLF
 //	S: text         the next line of the server; a final … stands for anything
+//	-- hello --     the greeting and LHLO
 //	-- idle 5m --   time passes
 //	-- closed --    the server hangs up
 //	M: account text the account's next message, without the fields on top
@@ -69,15 +70,7 @@ func play(t *testing.T, file, text string) {
 				t.Fatalf("%s: %s has %q", where, account, got)
 			}
 		case "--":
-			if rest == "closed --" {
-				c.expectClosed()
-				break
-			}
-			wait, err := time.ParseDuration(strings.TrimSuffix(strings.TrimPrefix(rest, "idle "), " --"))
-			if err != nil {
-				t.Fatal(where, err)
-			}
-			time.Sleep(wait)
+			direct(t, c, where, strings.TrimSuffix(rest, " --"))
 		case "", "#":
 		default:
 			t.Fatalf("%s: what is %q?", where, line)
@@ -89,6 +82,22 @@ func play(t *testing.T, file, text string) {
 		if got := d.of(account); len(got) != seen[account] {
 			t.Errorf("%s: %s also has %q", file, account, got[seen[account]:])
 		}
+	}
+}
+
+// direct does what is written between the dashes.
+func direct(t *testing.T, c *client, where, what string) {
+	switch what {
+	case "hello":
+		c.hello()
+	case "closed":
+		c.expectClosed()
+	default:
+		wait, err := time.ParseDuration(strings.TrimPrefix(what, "idle "))
+		if err != nil {
+			t.Fatal(where, err)
+		}
+		time.Sleep(wait)
 	}
 }
 
