@@ -112,7 +112,7 @@ func (w *Writer) Message(r io.Reader, lines int) (int64, error) {
 		r = dot.Head(r, lines)
 	}
 	d := dot.NewWriter(w)
-	if _, err := d.ReadFrom(r); err != nil {
+	if _, err := io.Copy(d, r); err != nil {
 		w.fail(err)
 	}
 	if err := d.Close(); err != nil {
