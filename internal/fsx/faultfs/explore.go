@@ -1,0 +1,163 @@
+package faultfs
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// MaxVariable is the environment variable that overrides Config.Max: more disks
+// for each crash in a long run.
+const MaxVariable = "POSTWAIN_FAULTFS_MAX"
+
+// Config says how far [Explore] goes.
+type Config struct {
+	// New makes the file system that each run starts on, with what is there
+	// before. Nil means [New].
+	New func() *FS
+	// Max is how many disks are tried for each crash; 0 means 24.
+	Max int
+	// Points is at how many operations a run is crashed, chosen by Seed; 0
+	// means at all that change something. Besides, it is crashed at its end.
+	Points int
+	// Recover is what a restart does on what a crash left, before check. Like
+	// run it must take failing operations without complaint: with Depth it
+	// is crashed too.
+	Recover func(*FS)
+	// Depth is how many times in a row Recover is crashed, each time at some
+	// of its operations.
+	Depth int
+	// Seed chooses samples; the same seed gives the same ones.
+	Seed uint64
+}
+
+// Explore crashes run at each operation, and after its end, and fails the test
+// if check finds fault with a disk that may be left. The message tells the
+// operations up to the crash, the choice and the disk.
+//
+// run does the work on a new file system. It is called once for each crash, is
+// told of the crash by operations that fail with [ErrCrashed], and then must
+// return; check may know from it, by variables around both that run sets anew
+// each time, what was promised before the crash. The operations of run should
+// be the same each time: then each is crashed.
+func Explore(t testing.TB, c Config, run func(*FS), check func(*FS) error) {
+	t.Helper()
+	if err := Find(c, run, check); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Find is Explore that returns the fault. A test of a test uses it, to show
+// that a fault put in is found.
+func Find(c Config, run func(*FS), check func(*FS) error) error {
+	if c.New == nil {
+		c.New = New
+	}
+	if c.Max == 0 {
+		c.Max = 24
+	}
+	if v := os.Getenv(MaxVariable); v != "" {
+		n, err := strconv.Atoi(v)
+		if err != nil {
+			return fmt.Errorf("%s: %w", MaxVariable, err)
+		}
+		c.Max = n
+	}
+	x := explorer{c: c, check: check, random: rand.New(rand.NewPCG(c.Seed, 1))}
+	return x.crashes(c.New, run, c.Points, c.Max, c.Depth)
+}
+
+type explorer struct {
+	c      Config
+	check  func(*FS) error
+	random *rand.Rand
+}
+
+// crashes crashes run, at so many points, on what start makes, and tries max
+// disks each time.
+func (x *explorer) crashes(start func() *FS, run func(*FS), points, max, depth int) error {
+	for _, n := range x.points(start, run, points) {
+		s := start()
+		s.CrashAt(n)
+		run(s)
+		for _, choice := range s.Choices(max, x.c.Seed+uint64(n)) {
+			left := func() *FS { return s.Crash(choice) }
+			if err := x.restart(left, depth); err != nil {
+				return fmt.Errorf("crash at operation %d, leaving %s: %w\n%s", n, choice, err, s.tail(n))
+			}
+		}
+	}
+	return nil
+}
+
+// restart judges a disk that left makes, and then what is left of it if
+// recovery is crashed.
+func (x *explorer) restart(left func() *FS, depth int) error {
+	s := left()
+	if x.c.Recover != nil {
+		x.c.Recover(s)
+	}
+	if err := x.check(s); err != nil {
+		return fmt.Errorf("%w\n\nthe disk then:\n%s", err, left().Tree())
+	}
+	if x.c.Recover == nil || depth == 0 {
+		return nil
+	}
+	few := 2 + x.c.Max/16
+	return x.crashes(left, x.c.Recover, few, few, depth-1)
+}
+
+// points runs once and returns the operations to crash at, and one behind the
+// last.
+func (x *explorer) points(start func() *FS, run func(*FS), most int) []int {
+	s := start()
+	run(s)
+	var points []int
+	for _, op := range s.Ops() {
+		if op.Kind.Changes() {
+			points = append(points, op.N)
+		}
+	}
+	if most > 0 && len(points) > most {
+		x.random.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
+		points = points[:most]
+	}
+	return append(points, s.total()+1)
+}
+
+func (s *FS) total() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count
+}
+
+// tail tells the last operations before number n that changed something, and
+// what of them is not on the disk.
+func (s *FS) tail(n int) string {
+	const shown = 30
+	var lines []string
+	for _, op := range s.Ops() {
+		if op.N <= n && (op.Kind.Changes() || op.Err != nil) {
+			lines = append(lines, op.String())
+		}
+	}
+	var b strings.Builder
+	b.WriteString("\nthe operations before:\n")
+	if skip := len(lines) - shown; skip > 0 {
+		fmt.Fprintf(&b, "  (%d)\n", skip)
+		lines = lines[skip:]
+	}
+	for _, line := range lines {
+		b.WriteString("  " + line + "\n")
+	}
+	b.WriteString("of these unsynced:\n")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, e := range s.log {
+		b.WriteString("  " + e.String() + "\n")
+	}
+	return b.String()
+}
