@@ -3,6 +3,8 @@ package maildroptest
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"strings"
@@ -165,6 +167,12 @@ func wire(p []byte) []byte {
 		out = append(out, "\r\n"...)
 	}
 	return out
+}
+
+// digest names a content, whatever its line ends are stored as.
+func digest(p []byte) string {
+	sum := sha256.Sum256(wire(p))
+	return hex.EncodeToString(sum[:16])
 }
 
 // brief quotes the beginning of a text.
