@@ -30,6 +30,7 @@ type Writer struct {
 	n     int
 	line  int // octets in the current line
 	total int64
+	dots  dot.Writer
 	err   error
 }
 
@@ -111,7 +112,8 @@ func (w *Writer) Message(r io.Reader, lines int) (int64, error) {
 	if lines >= 0 {
 		r = dot.Head(r, lines)
 	}
-	d := dot.NewWriter(w)
+	d := &w.dots
+	d.Reset(w)
 	if _, err := io.Copy(d, r); err != nil {
 		w.fail(err)
 	}

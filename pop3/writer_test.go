@@ -132,15 +132,16 @@ func (f failing) Write([]byte) (int, error) { return 0, f.err }
 func TestWriterDoesNotAllocate(t *testing.T) {
 	w := pop3.NewWriter(io.Discard)
 	r := strings.NewReader("")
+	var message io.Reader = struct{ io.Reader }{r} // no more than a Reader
 	n := testing.AllocsPerRun(1000, func() {
 		w.OK().Int(2).Int(320).End()
 		w.Err(pop3.CodeInUse).Text("text").End()
 		w.IntLine(1).Text("uid").End()
 		r.Reset("Subject: a\n\n.b\n")
-		w.Message(r, -1)
+		w.Message(message, -1)
 		w.Flush()
 	})
-	if n > 0.5 {
+	if n != 0 && !race {
 		t.Errorf("%v allocations", n)
 	}
 }

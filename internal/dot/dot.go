@@ -43,6 +43,9 @@ type Writer struct {
 // NewWriter returns a Writer for one message to w.
 func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 
+// Reset makes d what NewWriter returns, for another message.
+func (d *Writer) Reset(w io.Writer) { *d = Writer{w: w} }
+
 // Octets is the number of octets written so far as the receiver will count
 // them: with the line ends that were repaired, without the dots that were added.
 func (d *Writer) Octets() int64 { return d.n }

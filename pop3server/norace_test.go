@@ -1,0 +1,6 @@
+//go:build !race
+
+package pop3server_test
+
+// race says that the race detector is on, under which pools forget on purpose.
+const race = false
