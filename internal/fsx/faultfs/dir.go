@@ -199,7 +199,7 @@ func (d *dir) Move(name string, to fsx.Dir, as string) error {
 			return fsx.ErrNotRegular
 		}
 		to.node.enter(as, d.node.leave(name))
-		d.push(effect{kind: Move, name: name, as: as, to: to.node, target: n})
+		d.push(effect{kind: Move, name: name, as: as, dest: path.Join(to.path, as), to: to.node, target: n})
 		return nil
 	})
 }
@@ -221,7 +221,7 @@ func (d *dir) Replace(name, as string) error {
 			d.fs.drop(d.node.leave(as))
 		}
 		d.node.enter(as, d.node.leave(name))
-		d.push(effect{kind: Replace, name: name, as: as, target: n})
+		d.push(effect{kind: Replace, name: name, as: as, dest: path.Join(d.path, as), target: n})
 		return nil
 	})
 }

@@ -11,6 +11,7 @@ import (
 type effect struct {
 	kind Kind
 	path string
+	dest string // Move, Replace: the path afterwards
 	at   time.Time
 	node *inode // the file, or the directory of the name
 	off  int64  // Write; the size of Truncate and Allocate
@@ -28,7 +29,7 @@ func (e *effect) String() string {
 	case Write:
 		return fmt.Sprintf("write %s @%d +%d", e.path, e.off, len(e.data))
 	case Move, Replace:
-		return fmt.Sprintf("%s %s -> %s", e.kind, e.path, e.as)
+		return fmt.Sprintf("%s %s -> %s", e.kind, e.path, e.dest)
 	}
 	return fmt.Sprintf("%s %s", e.kind, e.path)
 }

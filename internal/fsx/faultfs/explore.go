@@ -101,7 +101,7 @@ func (x *explorer) restart(left func() *FS, depth int) error {
 		x.c.Recover(s)
 	}
 	if err := x.check(s); err != nil {
-		return fmt.Errorf("%w\n\nthe disk then:\n%s", err, left().Tree())
+		return fmt.Errorf("%w\nthe disk then:\n%s", err, left().Tree())
 	}
 	if x.c.Recover == nil || depth == 0 {
 		return nil
@@ -145,7 +145,7 @@ func (s *FS) tail(n int) string {
 		}
 	}
 	var b strings.Builder
-	b.WriteString("\nthe operations before:\n")
+	b.WriteString("the operations before:\n")
 	if skip := len(lines) - shown; skip > 0 {
 		fmt.Fprintf(&b, "  (%d)\n", skip)
 		lines = lines[skip:]

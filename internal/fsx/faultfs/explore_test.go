@@ -219,7 +219,7 @@ func TestExploreFinds(t *testing.T) {
 		want   []string
 	}{
 		{"no sync of the parent", spool{noParentSync: true}, nil, []string{"lost", "mkdir new"}},
-		{"no sync of the file", spool{noFileSync: true}, nil, []string{"damaged", "write tmp/m0 @0 +2"}},
+		{"no sync of the file", spool{noFileSync: true}, nil, []string{"damaged", "write tmp/m0 +2"}},
 		{"no sync of the directory", spool{noDirSync: true}, nil, []string{"lost"}},
 		{"sync of the wrong directory", spool{syncOldDir: true}, nil, []string{"lost", "syncdir tmp"}},
 		{"written in place", spool{inPlace: true}, nil, []string{"damaged", "create new/m0"}},

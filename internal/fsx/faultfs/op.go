@@ -50,7 +50,7 @@ type Op struct {
 	Kind Kind
 	Path string // from the root, without a leading slash; "." is the root
 	To   string // the second path of Link, Move and Replace
-	Off  int64  // of a Read, a Write; the size of Truncate and Allocate
+	Off  int64  // of a Read, a Write, negative where the file stands; the size of Truncate, Allocate
 	Len  int    // of a Read, a Write
 	Err  error  // how it ended; nil in hooks
 }
@@ -62,7 +62,10 @@ func (o Op) String() string {
 	case Link, Move, Replace:
 		fmt.Fprintf(&b, " -> %s", o.To)
 	case Read, Write:
-		fmt.Fprintf(&b, " @%d +%d", o.Off, o.Len)
+		if o.Off >= 0 {
+			fmt.Fprintf(&b, " @%d", o.Off)
+		}
+		fmt.Fprintf(&b, " +%d", o.Len)
 	case Truncate, Allocate:
 		fmt.Fprintf(&b, " %d", o.Off)
 	}
