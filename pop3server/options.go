@@ -9,7 +9,7 @@ import (
 const (
 	defaultLogin     = 60 * time.Second
 	defaultIdle      = 10 * time.Minute // also the least (RFC 1939 §3)
-	defaultWrite     = 3 * time.Minute
+	defaultWrite     = 2 * time.Minute
 	defaultHandshake = 15 * time.Second
 	defaultCommit    = 2 * time.Minute
 
@@ -48,8 +48,9 @@ type Options struct {
 	// IdleTimeout is how long a client that is logged in may be silent. It is
 	// raised to 10 minutes if it is less. Zero: 10 minutes.
 	IdleTimeout time.Duration
-	// WriteTimeout is how long a client may take nothing of what it is sent.
-	// Zero: 3 minutes.
+	// WriteTimeout is how long a client may take nothing of what it is sent
+	// before the connection is cut, which happens at the latest after twice
+	// that time. Zero: 2 minutes.
 	WriteTimeout time.Duration
 	// HandshakeTimeout bounds a TLS handshake, within LoginTimeout. Zero: 15 s.
 	HandshakeTimeout time.Duration

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/postwain/postwain/internal/testkit"
@@ -151,8 +152,9 @@ func (r *rig) trace() pop3server.Trace {
 	}
 }
 
-// lastEnd is the summary of the session that ended last.
+// lastEnd is the summary of the session that ended last, once nothing moves.
 func (r *rig) lastEnd() pop3server.Summary {
+	synctest.Wait()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.ends) == 0 {
