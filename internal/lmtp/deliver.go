@@ -1,6 +1,7 @@
 package lmtp
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -17,10 +18,12 @@ import (
 // Once begun it runs to its end, although the client may have gone: then it
 // comes again, which is the lesser evil.
 func (c *session) deliver() {
+	ctx, cancel := c.backend()
+	defer cancel()
 	targets := c.tx.targets
 	now := time.Now()
 	if len(targets) == 1 {
-		c.deliverTo(&targets[0], now)
+		c.deliverTo(ctx, &targets[0], now)
 		return
 	}
 	var next atomic.Int64
@@ -28,7 +31,7 @@ func (c *session) deliver() {
 	for range min(len(targets), c.opt.MaxParallel) {
 		workers.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(targets)); i = next.Add(1) - 1 {
-				c.deliverTo(&targets[i], now)
+				c.deliverTo(ctx, &targets[i], now)
 			}
 		})
 	}
@@ -36,14 +39,12 @@ func (c *session) deliver() {
 }
 
 // deliverTo delivers to one target. It changes nothing but t.
-func (c *session) deliverTo(t *target, now time.Time) {
+func (c *session) deliverTo(ctx context.Context, t *target, now time.Time) {
 	defer func() {
 		if p := recover(); p != nil {
 			t.err = fmt.Errorf("lmtp: panic in delivery: %v\n%s", p, debug.Stack())
 		}
 	}()
-	ctx, cancel := c.backend()
-	defer cancel()
 	r := c.tx.spool.reader(c.head(t.address, now))
 	t.err = c.opt.Deliverer.Deliver(ctx, t.account, maildrop.Incoming{}, r)
 }

@@ -73,14 +73,15 @@ type Options struct {
 	MaxParallel int
 
 	// CommandTimeout is how long the server waits for one whole command, and
-	// how long the client may take to accept one group of replies. Default 5
-	// minutes (RFC 5321 §4.5.3.2.7).
+	// for the client to take replies. Default 5 minutes (RFC 5321
+	// §4.5.3.2.7).
 	CommandTimeout time.Duration
 	// DataTimeout is how long the client may take to send one whole message.
 	// Default 10 minutes.
 	DataTimeout time.Duration
-	// BackendTimeout ends the context of one Resolve or Deliver. Default 5
-	// minutes.
+	// BackendTimeout ends the context of one Resolve, and that of all
+	// deliveries of one message. A client waits for 10 minutes (RFC 5321
+	// §4.5.3.2.6). Default 5 minutes.
 	BackendTimeout time.Duration
 
 	// Spool makes the file for a message of more than 64 KiB. Default
@@ -99,8 +100,8 @@ type Trace struct {
 	Recipient func(Result)
 	// Session is called when a connection has ended.
 	Session func(End)
-	// Accept is called when a connection could not be accepted and Serve is
-	// about to try again.
+	// Accept is called when a connection could not be accepted, after which
+	// Serve tries again, or was turned away because there are too many.
 	Accept func(error)
 }
 

@@ -14,6 +14,8 @@ import (
 // ErrServerClosed is what Serve returns after Shutdown or Close.
 var ErrServerClosed = errors.New("lmtp: server closed")
 
+var errCrowded = errors.New("lmtp: too many connections")
+
 // refuseTimeout is how long a connection that is turned away may take to
 // accept the reason.
 const refuseTimeout = time.Second
@@ -147,9 +149,12 @@ func (s *Server) admit(conn net.Conn) *session {
 		return c
 	}
 	s.mu.Unlock()
-	why := replyCrowded
-	if closing {
-		why = replyDrain
+	why := replyDrain
+	if !closing {
+		why = replyCrowded
+		if f := opt.Trace.Accept; f != nil {
+			f(errCrowded)
+		}
 	}
 	conn.SetDeadline(time.Now().Add(refuseTimeout))
 	io.WriteString(conn, string(why))

@@ -74,6 +74,40 @@ func TestUnixSocket(t *testing.T) {
 	}
 }
 
+// TestLastWords makes sure that a client which is sending on gets the replies
+// to the message that ended the session.
+func TestLastWords(t *testing.T) {
+	t.Parallel()
+	var l log
+	opt := options(&drops{})
+	opt.Trace = l.trace()
+	srv := NewServer(opt)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer srv.Close()
+	go srv.Serve(listener)
+	conn, err := net.Dial("tcp", listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	io.WriteString(conn, "LHLO mx\r\nMAIL FROM:<>\r\nRCPT TO:<bob>\r\nDATA\r\n"+
+		"a\nb\r\n.\r\n"+strings.Repeat("NOOP\r\n", 100_000))
+	got, err := io.ReadAll(conn)
+	if err != nil || !strings.HasSuffix(string(got), string(replyGo+replyBare)) {
+		t.Errorf("%q, %v", got, err)
+	}
+	conn.Close()
+	if err := srv.Shutdown(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(l.ends) != 1 || !errors.Is(l.ends[0].Err, errBare) || l.ends[0].Duration > lingerTime {
+		t.Errorf("%+v", l.ends)
+	}
+}
+
 // TestShutdown finds sessions in every state: idle ones are told, begun
 // messages come to their end.
 func TestShutdown(t *testing.T) {
@@ -198,8 +232,10 @@ func (s *slowBackend) Deliver(ctx context.Context, account string, in maildrop.I
 func TestConnectionLimit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
+		var l log
 		opt := options(&drops{})
 		opt.MaxConnections = 2
+		opt.Trace = l.trace()
 		srv := NewServer(opt)
 		one, two, three := dial(t, srv), dial(t, srv), dial(t, srv)
 		synctest.Wait()
@@ -215,8 +251,8 @@ func TestConnectionLimit(t *testing.T) {
 			}
 		}
 		synctest.Wait()
-		if refused != 1 {
-			t.Errorf("%d refused", refused)
+		if refused != 1 || len(l.accepts) != 1 {
+			t.Errorf("%d refused, %v", refused, l.accepts)
 		}
 		dial(t, srv).hello()
 	})

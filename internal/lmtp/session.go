@@ -50,6 +50,7 @@ type session struct {
 	faults int // commands that were nonsense
 	end    End
 	done   bool
+	linger bool // hear the client out before hanging up
 
 	mu       sync.Mutex
 	waiting  bool // for a command, between messages
@@ -78,7 +79,9 @@ func (c *session) serve() {
 		}
 		c.reply(c.command(line))
 	}
-	c.wire.out.Flush()
+	if err := c.wire.out.Flush(); err == nil && c.linger {
+		c.wire.hearOut()
+	}
 }
 
 // finish gives back what the session holds, after a panic too.
@@ -108,10 +111,12 @@ func (c *session) greet() {
 // next waits for input.
 func (c *session) reply(r reply) { c.wire.out.WriteString(string(r)) }
 
-// close ends the session after the present replies.
+// close ends the session after the present replies. If the client is to
+// blame, it may still be sending.
 func (c *session) close(why error) {
 	c.done = true
 	c.end.Err = why
+	c.linger = why != nil
 }
 
 // hangUp ends the session because reading failed.
@@ -122,7 +127,8 @@ func (c *session) hangUp(err error) {
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.reply(replyIdle)
 	}
-	c.close(err)
+	c.done = true
+	c.end.Err = err
 }
 
 // readLine gives the next line with what ends it. What is longer than maxLine
@@ -272,7 +278,7 @@ func (c *session) dispatch(verb [4]byte, arg string) reply {
 	return replyUnknown
 }
 
-// backend gives the context of one call to the Resolver or the Deliverer.
+// backend gives the context of one Resolve, or of the deliveries of a message.
 func (c *session) backend() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.srv.ctx, c.opt.BackendTimeout)
 }

@@ -3,8 +3,16 @@ package lmtp
 import (
 	"bufio"
 	"errors"
+	"io"
 	"net"
 	"time"
+)
+
+// After a refusal that ends the connection the client is heard out, that long
+// and that far.
+const (
+	lingerTime   = 2 * time.Second
+	lingerOctets = 1 << 20
 )
 
 var errAllowance = errors.New("lmtp: client sends more than a message may need")
@@ -35,6 +43,18 @@ func (w *wire) write(p []byte) (int, error) {
 		return 0, err
 	}
 	return w.conn.Write(p)
+}
+
+// hearOut says that nothing more will come and drops what the client is still
+// sending. Hanging up on it at once could destroy the last replies on the way.
+func (w *wire) hearOut() {
+	half, ok := w.conn.(interface{ CloseWrite() error })
+	if !ok || half.CloseWrite() != nil {
+		return
+	}
+	if w.conn.SetReadDeadline(time.Now().Add(lingerTime)) == nil {
+		io.CopyN(io.Discard, w.conn, lingerOctets)
+	}
 }
 
 // writerFunc is an io.Writer.
