@@ -1,0 +1,220 @@
+// Package listen opens sockets and decorates listeners: systemd's sockets,
+// PROXY headers, limits for each address, and certificates that can be
+// exchanged while they are in use.
+package listen
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/pires/go-proxyproto"
+)
+
+// Reasons why a connection was closed before a server saw it.
+var (
+	ErrNotAllowed = errors.New("address is not allowed here")
+	ErrTooMany    = errors.New("too many connections")
+	ErrAddress    = errors.New("too many connections from this address")
+	ErrHeader     = errors.New("PROXY header is missing or wrong")
+)
+
+// headerTimeout is how long a proxy may take for its header, in all.
+const headerTimeout = 10 * time.Second
+
+// Options say who may connect.
+type Options struct {
+	// ProxyFrom holds the networks whose connections begin with a PROXY
+	// header (version 1 or 2). Without one they are closed. What others send
+	// is never taken for a header.
+	ProxyFrom []netip.Prefix
+	// Allow holds the networks of the clients that may connect; nil means
+	// everybody. Of a proxied connection the client's address is what counts.
+	Allow []netip.Prefix
+	// Limiter bounds the connections. Listeners may share one. Nil: no bound.
+	Limiter *Limiter
+	// Refused is told of connections that were closed, and why. It may be
+	// called by many goroutines and must not block. Nil: nobody is told.
+	Refused func(remote net.Addr, why error)
+}
+
+// Listener is a listener whose connections keep to Options.
+//
+// A PROXY header is read when a connection is first used, its addresses
+// included, so that Accept never waits for a peer.
+type Listener struct {
+	net.Listener
+	options atomic.Pointer[Options]
+}
+
+// New decorates l.
+func New(l net.Listener, o Options) *Listener {
+	d := &Listener{Listener: l}
+	d.Configure(o)
+	return d
+}
+
+// Configure changes the options for connections that are accepted from now on.
+func (l *Listener) Configure(o Options) { l.options.Store(&o) }
+
+// Accept waits for the next connection that is allowed.
+func (l *Listener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		o := l.options.Load()
+		decorated, err := o.admit(conn)
+		if err == nil {
+			return decorated, nil
+		}
+		o.refuse(conn.RemoteAddr(), err)
+		_ = conn.Close()
+	}
+}
+
+func (o *Options) refuse(remote net.Addr, why error) {
+	if o.Refused != nil {
+		o.Refused(remote, why)
+	}
+}
+
+// admit decorates a new connection.
+func (o *Options) admit(conn net.Conn) (net.Conn, error) {
+	tcp, ok := conn.(*net.TCPConn)
+	if !ok {
+		ticket, err := o.Limiter.enter(conn, pair{})
+		if err != nil {
+			return nil, err
+		}
+		return &otherConn{conn, ticket}, nil
+	}
+	ends := pair{addrPort(tcp.RemoteAddr()), addrPort(tcp.LocalAddr())}
+	if len(o.ProxyFrom) > 0 && contains(o.ProxyFrom, ends.remote.Addr()) {
+		return o.admitProxied(tcp)
+	}
+	if !o.allows(ends.remote.Addr()) {
+		return nil, ErrNotAllowed
+	}
+	ticket, err := o.Limiter.enter(tcp, ends)
+	if err != nil {
+		return nil, err
+	}
+	return &tcpConn{tcp, ticket}, nil
+}
+
+// admitProxied takes a place for a connection whose client is not known yet.
+func (o *Options) admitProxied(tcp *net.TCPConn) (net.Conn, error) {
+	ticket, err := o.Limiter.enter(tcp, pair{})
+	if err != nil {
+		return nil, err
+	}
+	c := &proxiedConn{ticket: ticket, options: o}
+	c.Conn = proxyproto.NewConn(tcp,
+		proxyproto.WithPolicy(proxyproto.REQUIRE),
+		proxyproto.SetReadHeaderTimeout(headerTimeout),
+		proxyproto.ValidateHeader(func(h *proxyproto.Header) error { return o.identify(ticket, tcp, h) }))
+	return c, nil
+}
+
+// identify checks the client that a header names.
+func (o *Options) identify(ticket *ticket, tcp *net.TCPConn, h *proxyproto.Header) error {
+	source, destination := h.SourceAddr, h.DestinationAddr
+	if h.Command.IsLocal() { // the proxy itself, as for its health checks
+		source, destination = tcp.RemoteAddr(), tcp.LocalAddr()
+	}
+	ends := pair{addrPort(source), addrPort(destination)}
+	if !ends.remote.IsValid() || !ends.local.IsValid() {
+		return fmt.Errorf("%w: it names no TCP addresses", ErrHeader)
+	}
+	if !o.allows(ends.remote.Addr()) {
+		return ErrNotAllowed
+	}
+	return o.Limiter.identify(ticket, ends)
+}
+
+func (o *Options) allows(ip netip.Addr) bool { return o.Allow == nil || contains(o.Allow, ip) }
+
+func contains(networks []netip.Prefix, ip netip.Addr) bool {
+	return slices.ContainsFunc(networks, func(n netip.Prefix) bool { return n.Contains(ip) })
+}
+
+// addrPort gives the address of a TCP end, and the zero value for others.
+func addrPort(a net.Addr) netip.AddrPort {
+	tcp, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.AddrPort{}
+	}
+	ap := tcp.AddrPort()
+	return netip.AddrPortFrom(ap.Addr().Unmap(), ap.Port())
+}
+
+// tcpConn keeps all that a *net.TCPConn can do and gives its place back.
+type tcpConn struct {
+	*net.TCPConn
+	ticket *ticket
+}
+
+func (c *tcpConn) Close() error {
+	c.ticket.leave()
+	return c.TCPConn.Close()
+}
+
+// otherConn is a connection that has no address.
+type otherConn struct {
+	net.Conn
+	ticket *ticket
+}
+
+func (c *otherConn) Close() error {
+	c.ticket.leave()
+	return c.Conn.Close()
+}
+
+// proxiedConn is a connection that begins with a PROXY header.
+type proxiedConn struct {
+	*proxyproto.Conn
+	ticket  *ticket
+	options *Options
+	once    sync.Once
+}
+
+// Read reads what follows the header.
+func (c *proxiedConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil {
+		c.once.Do(func() { c.report(err) })
+	}
+	return n, err
+}
+
+// Write waits for the header, too.
+func (c *proxiedConn) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	if err != nil {
+		c.once.Do(func() { c.report(err) })
+	}
+	return n, err
+}
+
+// report tells why the header was refused, if it was.
+func (c *proxiedConn) report(err error) {
+	if c.ProxyHeader() != nil {
+		return
+	}
+	if !errors.Is(err, ErrNotAllowed) && !errors.Is(err, ErrAddress) && !errors.Is(err, ErrHeader) {
+		err = fmt.Errorf("%w: %w", ErrHeader, err)
+	}
+	c.options.refuse(c.Raw().RemoteAddr(), err)
+}
+
+func (c *proxiedConn) Close() error {
+	c.ticket.leave()
+	return c.Conn.Close()
+}
