@@ -50,6 +50,40 @@ func TestWriteFileCrash(t *testing.T) {
 		}
 	}}
 	faultfs.Explore(t, c, run, check)
+	everySyncCounts(t, c, run, check)
+}
+
+// everySyncCounts shows that a crash is noticed when run leaves out all syncs
+// of files, or all of directories.
+func everySyncCounts(t *testing.T, c faultfs.Config, run func(*faultfs.FS), check func(*faultfs.FS) error) {
+	t.Helper()
+	used := faultfs.New()
+	run(used)
+	kinds := map[faultfs.Kind]bool{}
+	for _, op := range used.Ops() {
+		switch op.Kind {
+		case faultfs.Sync, faultfs.SyncData, faultfs.SyncDir:
+			kinds[op.Kind] = true
+		}
+	}
+	for kind := range kinds {
+		c.New = func() *faultfs.FS {
+			s := faultfs.New()
+			s.FailWhen(func(op faultfs.Op) error {
+				if op.Kind == kind {
+					return faultfs.Skip
+				}
+				return nil
+			})
+			return s
+		}
+		if faultfs.Find(c, run, check) == nil {
+			t.Errorf("nobody notices that %s is left out", kind)
+		}
+	}
+	if len(kinds) == 0 {
+		t.Error("there is no sync")
+	}
 }
 
 // next makes sure that another WriteFile works and leaves nothing beside it.
@@ -122,7 +156,9 @@ func TestMakeDirsCrash(t *testing.T) {
 		_, err := fsx.MakeDirs(s.Root(), 0o700, "a", "b", "c")
 		return err
 	}
-	faultfs.Explore(t, faultfs.Config{Max: 60, Depth: 1, Recover: run}, run, check)
+	c := faultfs.Config{Max: 60}
+	faultfs.Explore(t, c, run, check)
+	everySyncCounts(t, c, run, check)
 }
 
 // The same when somebody else has made the directories and synced nothing.

@@ -57,7 +57,7 @@ type Dir interface {
 	// name is taken.
 	Create(name string, perm fs.FileMode) (File, error)
 	// OpenAppend opens a regular file for reading and writing, making it if
-	// it is not there. Write appends.
+	// it is not there. Write appends, and WriteAt is errors.ErrUnsupported.
 	OpenAppend(name string, perm fs.FileMode) (File, error)
 	// OpenUpdate opens a regular file for reading and writing at offsets,
 	// making it if it is not there.
@@ -67,11 +67,12 @@ type Dir interface {
 	// the same disk. It never replaces: fs.ErrExist if the name is taken.
 	Link(name string, to Dir, as string) error
 	// Move renames a file into the directory to without replacing:
-	// fs.ErrExist if the name is taken.
+	// fs.ErrExist if the name is taken. A crash can leave both names.
 	Move(name string, to Dir, as string) error
-	// Replace renames a file inside this directory over as, atomically.
+	// Replace renames a file inside this directory over as, atomically. If
+	// both are names of one file, it does nothing, as POSIX says.
 	Replace(name, as string) error
-	// Remove removes a file's name.
+	// Remove removes the name of whatever is not a directory.
 	Remove(name string) error
 
 	// Stat describes name itself, not what a link points to.
@@ -81,6 +82,7 @@ type Dir interface {
 	// Names gives the names in the directory in the order of the disk, read
 	// afresh at each call. Without a lock on other programs a name that is
 	// being renamed may be missed or given twice. After an error it ends.
+	// Names may share memory: clone one that is to outlive the others.
 	Names() iter.Seq2[string, error]
 	// Sync makes the directory's entries durable.
 	Sync() error

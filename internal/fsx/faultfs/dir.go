@@ -274,8 +274,7 @@ func (d *dir) Self() (info fsx.Info, err error) {
 
 func (d *dir) Sync() error {
 	return d.self(SyncDir, func(injected error) error {
-		d.fs.settle(d.node, SyncDir, injected != nil)
-		return injected
+		return d.fs.sync(d.node, SyncDir, injected)
 	})
 }
 

@@ -123,6 +123,15 @@ func unset(c *content, name string, n *inode, at time.Time) {
 	}
 }
 
+// sync brings the effects on n to the disk, or loses them if it was made to fail.
+func (s *FS) sync(n *inode, op Kind, injected error) error {
+	if injected == Skip {
+		return nil
+	}
+	s.settle(n, op, injected != nil)
+	return injected
+}
+
 // settle takes the effects that a sync of n brings to the disk out of the log
 // and, unless the sync failed, makes them there.
 func (s *FS) settle(n *inode, op Kind, failed bool) {

@@ -156,8 +156,7 @@ func (f *file) SyncData() error { return f.sync(SyncData) }
 
 func (f *file) sync(kind Kind) error {
 	return f.try(Op{Kind: kind}, func(injected error) error {
-		f.fs.settle(f.node, kind, injected != nil)
-		return injected
+		return f.fs.sync(f.node, kind, injected)
 	})
 }
 
