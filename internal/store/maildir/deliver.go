@@ -1,0 +1,333 @@
+package maildir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/postwain/postwain/internal/fsx"
+	"github.com/postwain/postwain/maildrop"
+)
+
+// Deliver stores a message: a new file in tmp, written and synced, moved into
+// new under a name that nobody has, new synced. Until it is moved nobody sees
+// it. What of it a crash leaves in tmp is swept away later.
+func (s *Store) Deliver(ctx context.Context, account string, in maildrop.Incoming, r io.Reader) error {
+	path, err := s.template.path(account)
+	if err != nil {
+		return err
+	}
+	if in.UID != "" && !validUID(in.UID) {
+		return errors.New("maildir: the UID to be imported is no UID")
+	}
+	d := s.drops.use(path)
+	defer s.drops.release(d)
+	t, err := s.openInbox(d, path)
+	if err == nil {
+		defer t.close()
+		err = s.deliverOnce(ctx, d, t, in, r)
+	}
+	return noRoom(err)
+}
+
+// deliverOnce delivers unless a message with the key of in is there.
+func (s *Store) deliverOnce(ctx context.Context, d *drop, t *target, in maildrop.Incoming, r io.Reader) error {
+	if in.Key == "" {
+		return s.deliver(ctx, d, t, in, random(), r)
+	}
+	last := keyName(in.Key)
+	mine, err := s.claim(ctx, d, t, last)
+	if err != nil || mine == nil {
+		return err
+	}
+	err = s.deliver(ctx, d, t, in, last, r)
+	d.inbox.mu.Lock()
+	defer d.inbox.mu.Unlock()
+	if err != nil {
+		delete(d.inbox.keys, last)
+	} else if d.inbox.keys != nil {
+		d.inbox.keys[last] = nil
+	}
+	close(mine)
+	return err
+}
+
+// claim makes the caller the one who delivers the message with a key. It gives
+// nil if the message is there already. While another delivers it, claim waits.
+func (s *Store) claim(ctx context.Context, d *drop, t *target, key string) (chan struct{}, error) {
+	for {
+		other, mine, err := s.tryClaim(ctx, d, t, key)
+		if err != nil || other == nil {
+			return mine, err
+		}
+		select {
+		case <-other:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+	}
+}
+
+// tryClaim gives the channel of another delivery of the key that is under way,
+// or a new one for the caller's, or none if the message is there.
+func (s *Store) tryClaim(ctx context.Context, d *drop, t *target, key string) (other, mine chan struct{}, err error) {
+	d.inbox.mu.Lock()
+	defer d.inbox.mu.Unlock()
+	if d.inbox.keys == nil {
+		if err := d.loadKeys(ctx, t); err != nil {
+			return nil, nil, err
+		}
+	}
+	other, there := d.inbox.keys[key]
+	if !there {
+		mine = make(chan struct{})
+		d.inbox.keys[key] = mine
+	}
+	return other, mine, nil
+}
+
+// loadKeys finds the keys of the messages that are there, once; from then on
+// this process knows of each. d.inbox.mu is held.
+func (d *drop) loadKeys(ctx context.Context, t *target) error {
+	files, _, err := t.scan(ctx, nil)
+	if err != nil {
+		return err
+	}
+	d.inbox.keys = make(map[string]chan struct{})
+	for _, f := range files {
+		if key := keyOf(f.base()); key != "" {
+			d.inbox.keys[strings.Clone(key)] = nil
+		}
+	}
+	return nil
+}
+
+// deliver delivers. last is the last part of the unique name.
+func (s *Store) deliver(ctx context.Context, d *drop, t *target, in maildrop.Incoming, last string, r io.Reader) error {
+	unique := ""
+	if in.Time.IsZero() {
+		unique = s.names.next(now(), last)
+	} else {
+		unique = s.names.imported(in.Time, last)
+	}
+	c, err := s.writeTmp(ctx, t, unique, in.Time, r)
+	if err != nil {
+		return err
+	}
+	name := fileName(unique, c.bytes, c.octets())
+	if in.UID != "" {
+		err = s.importUID(ctx, d, t, uidRec{kindUnique, in.UID, unique})
+	}
+	if err == nil {
+		err = t.tmp.Move(unique, t.new, name)
+	}
+	if err != nil {
+		t.tmp.Remove(unique)
+		return err
+	}
+	if err := t.group.Do(t.new.Sync); err != nil {
+		t.new.Remove(name) // it may come back, but nobody was told that it is here
+		return err
+	}
+	return nil
+}
+
+// writeTmp writes the message to the file name in tmp, durably.
+func (s *Store) writeTmp(ctx context.Context, t *target, name string, at time.Time, r io.Reader) (c counter, err error) {
+	f, err := t.tmp.Create(name, filePerm)
+	if err != nil {
+		return c, err
+	}
+	// As long as the file is locked, no sweep takes it for a leftover.
+	if _, err = f.TryLock(); err == nil {
+		err = s.copy(ctx, f, r, &c)
+	}
+	if err == nil && !at.IsZero() {
+		err = f.SetModTime(at)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		t.tmp.Remove(name)
+	}
+	return c, err
+}
+
+// copy writes what r gives to f, with the line ends in which it is stored.
+func (s *Store) copy(ctx context.Context, f fsx.File, r io.Reader, c *counter) error {
+	buf := s.buffers.Get().(*[bufferSize]byte)
+	defer s.buffers.Put(buf)
+	var lines unixLines
+	for idle := 0; ; {
+		n, err := fill(r, buf[1:])
+		if err != nil && err != io.EOF {
+			return fmt.Errorf("maildir: message broke off: %w", err)
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p := lines.convert(buf[:1+n])
+		if err == io.EOF {
+			p = append(p, lines.end()...)
+		}
+		c.add(p)
+		if len(p) > 0 {
+			if _, err := f.Write(p); err != nil {
+				return err
+			}
+		}
+		if err == io.EOF {
+			return nil
+		}
+		if idle++; n > 0 {
+			idle = 0
+		} else if idle == 100 {
+			return io.ErrNoProgress
+		}
+	}
+}
+
+// fill reads until p is full or r ends, so that a message in small parts does
+// not become as many writes.
+func fill(r io.Reader, p []byte) (n int, err error) {
+	for idle := 0; n < len(p) && err == nil && idle < 100; idle++ {
+		var m int
+		if m, err = r.Read(p[n:]); m > 0 {
+			idle = 0
+		}
+		n += m
+	}
+	return n, err
+}
+
+// importUID makes durable that a message will have a UID, before anybody can
+// see it under another.
+func (s *Store) importUID(ctx context.Context, d *drop, t *target, r uidRec) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := s.loadUIDs(d, t.home); err != nil {
+		return err
+	}
+	if d.uids == nil {
+		files, _, err := t.scan(ctx, nil)
+		if err != nil {
+			return err
+		}
+		if err := s.firstSight(ctx, d, t.home, files, d.list != nil); err != nil {
+			return err
+		}
+	}
+	// An import that broke off after this point last time is no reason to
+	// refuse the UID, nor is one whose message has been removed.
+	if old, ok := d.uids.record(r.uid); ok {
+		files, _, err := t.scan(ctx, nil)
+		if err != nil {
+			return err
+		}
+		if slices.ContainsFunc(files, func(f file) bool { return strings.HasPrefix(f.name, old.name) }) {
+			s.opts.Log.Warn("maildir: a UID to be imported is taken", "maildir", d.key)
+			return nil
+		}
+	}
+	return s.addUIDs(d, t.home, []uidRec{r})
+}
+
+// target is where a delivery goes: an open Maildir.
+type target struct {
+	folder
+	tmp   fsx.Dir
+	group *fsx.Group
+}
+
+func (t *target) close() {
+	if t.tmp != nil {
+		t.tmp.Close()
+	}
+	t.folder.close()
+}
+
+// openInbox opens the Maildir for a delivery and makes it if need be. The
+// first time it also makes sure that its directories are durable, which
+// nobody may have done who made them.
+func (s *Store) openInbox(d *drop, path []string) (*target, error) {
+	d.inbox.mu.Lock()
+	known := d.inbox.inode
+	d.inbox.mu.Unlock()
+	t := new(target)
+	err := fs.ErrNotExist
+	if known != 0 {
+		err = t.open(s.opts.Root, path)
+	}
+	var self fsx.Info
+	if err == nil {
+		self, err = t.new.Self()
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		t.close()
+		return nil, err
+	}
+	if err != nil || self.Inode != known {
+		t.close()
+		t = new(target)
+		if err := t.make(s.opts.Root, path); err != nil {
+			t.close()
+			return nil, err
+		}
+		if self, err = t.new.Self(); err != nil {
+			t.close()
+			return nil, err
+		}
+	}
+	d.inbox.mu.Lock()
+	defer d.inbox.mu.Unlock()
+	if d.inbox.inode != self.Inode {
+		d.inbox.inode, d.inbox.group, d.inbox.keys = self.Inode, new(fsx.Group), nil
+	}
+	t.group = d.inbox.group
+	d.sweep.run(s, d, t.home)
+	return t, nil
+}
+
+// open opens a Maildir that is there.
+func (t *target) open(root fsx.Dir, path []string) error {
+	f, err := openFolder(root, path)
+	if err != nil {
+		return err
+	}
+	t.folder = *f
+	if t.tmp, err = t.home.Dir("tmp"); err != nil {
+		return err
+	}
+	_, err = t.sub(false)
+	return err
+}
+
+// make makes what is missing of a Maildir, and all of it durable.
+func (t *target) make(root fsx.Dir, path []string) (err error) {
+	if t.home, err = fsx.MakeDirs(root, dirPerm, path...); err != nil {
+		return err
+	}
+	for _, name := range []string{"tmp", "cur"} {
+		if err := t.home.Mkdir(name, dirPerm); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+	}
+	if t.tmp, err = t.home.Dir("tmp"); err != nil {
+		return err
+	}
+	t.new, err = fsx.MakeDirs(t.home, dirPerm, "new")
+	return err
+}
+
+// folderOf opens the Maildir that a path in the journal names.
+func (s *Store) folderOf(path string) (*folder, error) {
+	return openFolder(s.opts.Root, strings.Split(path, "/"))
+}
+
+func now() time.Time { return time.Now() }
