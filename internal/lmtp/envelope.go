@@ -72,10 +72,7 @@ func (c *session) mail(arg string) reply {
 		return replySyntax
 	}
 	path, rest, ok := parsePath(arg[5:])
-	if !ok {
-		return replyBadSender
-	}
-	if path.text != "" && !path.domain {
+	if !ok || path.text != "" && !path.domain {
 		return replyBadSender
 	}
 	c.opt = c.srv.opt.Load()

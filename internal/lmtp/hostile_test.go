@@ -26,7 +26,7 @@ func TestManyRecipients(t *testing.T) {
 		c := dial(t, NewServer(opt))
 		c.hello()
 		c.send("MAIL FROM:<>\r\n")
-		c.expect("250 …")
+		c.expect("250 *")
 		const all = 100_000
 		go func() {
 			group := strings.Repeat("RCPT TO:<bob>\r\n", 1000)
@@ -36,9 +36,9 @@ func TestManyRecipients(t *testing.T) {
 		}()
 		for i := range all {
 			if i < 1000 {
-				c.expect("250 2.1.5 …")
+				c.expect("250 2.1.5 *")
 			} else {
-				c.expect("452 4.5.3 …")
+				c.expect("452 4.5.3 *")
 			}
 		}
 		if asked != 1000 {
@@ -46,7 +46,7 @@ func TestManyRecipients(t *testing.T) {
 		}
 		c.data("x\r\n")
 		for range 1000 {
-			c.expect("250 2.0.0 …")
+			c.expect("250 2.0.0 *")
 		}
 		c.quit()
 		if n := d.count(); n != 1 {
@@ -82,7 +82,7 @@ func TestGiant(t *testing.T) {
 				c.hello()
 				c.envelope("bob", "carol@example.net")
 				c.send("DATA\r\n")
-				c.expect("354 …")
+				c.expect("354 *")
 				var taken int64
 				for range 1 << 20 {
 					n, err := io.WriteString(c.conn, part)
@@ -91,7 +91,7 @@ func TestGiant(t *testing.T) {
 						break
 					}
 				}
-				c.expect("552 5.3.4 …", "552 5.3.4 …")
+				c.expect("552 5.3.4 *", "552 5.3.4 *")
 				c.expectClosed()
 				if limit := allowance(opt.MaxMessage); taken > limit+readSize || d.count() != 0 {
 					t.Errorf("took %d octets, limit %d; %d delivered", taken, limit, d.count())
@@ -114,18 +114,18 @@ func TestChunksWithoutEnd(t *testing.T) {
 		c.envelope("bob")
 		for range 9 {
 			c.send("BDAT 100\r\n" + strings.Repeat("x", 100))
-			c.expect("250 2.0.0 …")
+			c.expect("250 2.0.0 *")
 		}
 		c.send("BDAT 101\r\n" + strings.Repeat("x", 101))
-		c.expect("552 5.3.4 …")
+		c.expect("552 5.3.4 *")
 		for range 4 {
 			time.Sleep(2 * time.Minute)
 			c.send("BDAT 1\r\nx")
-			c.expect("552 5.3.4 …")
+			c.expect("552 5.3.4 *")
 		}
 		c.send("BDAT 10 LAST\r\nx")
 		time.Sleep(2*time.Minute + time.Second)
-		c.expect("421 4.4.2 …")
+		c.expect("421 4.4.2 *")
 		c.expectClosed()
 	})
 }
@@ -183,7 +183,7 @@ func TestFields(t *testing.T) {
 			c := newClient(t, near)
 			c.hello()
 			c.send("MAIL FROM:" + tt.mail + "\r\nRCPT TO:<" + tt.rcpt + ">\r\n")
-			c.expect("250 …", "250 …")
+			c.expect("250 *", "250 *")
 			// A Return-Path that was there stays: no octet of the message is touched.
 			c.data("Return-Path: <old@example.net>\r\n\r\nx\r\n")
 			line, _ := c.next()

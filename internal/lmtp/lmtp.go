@@ -84,7 +84,7 @@ type Options struct {
 	// §4.5.3.2.6). Default 5 minutes.
 	BackendTimeout time.Duration
 
-	// Spool makes the file for a message of more than 64 KiB. Default
+	// Spool makes the file for a message of 64 KiB or more. Default
 	// SpoolIn(""). An error that wraps maildrop.ErrFull or says that the disk
 	// is full is answered by 452, another by 451.
 	Spool func(ctx context.Context) (SpoolFile, error)

@@ -208,7 +208,7 @@ func (c *session) command(line []byte) reply {
 	return r
 }
 
-// parseLine takes a line apart: a verb of at most four letters, in capitals,
+// parseLine takes a line apart: a verb of four letters, put into capitals,
 // and what follows the space behind it.
 func parseLine(line []byte) (verb [4]byte, arg string, bad reply) {
 	n := len(line)

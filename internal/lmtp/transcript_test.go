@@ -1,28 +1,22 @@
 package lmtp
 
 import (
-	"fmt"
+	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
-	"time"
+
+	"github.com/postwain/postwain/internal/testkit"
 )
 
-// TestTranscripts plays testdata/*.lmtp against a server. Lines of a file:
-//
-//	C: text         sent with CRLF; escapes as in Go, lines in a row in one write
-//	R: text         likewise, without CRLF
-//	S: text         the next line of the server; a final … stands for anything
-//	-- hello --     the greeting and LHLO
-//	-- idle 5m --   time passes
-//	-- closed --    the server hangs up
-//	M: account text the account's next message, without the fields on top
-//
-// At the end no account has further messages. Empty lines and # are for the
-// reader.
+// TestTranscripts plays testdata/*.lmtp, in the language of testkit. Options
+// in them: "hello" begins after the reply to LHLO; "delivers account text" is
+// one message that the account has at the end, without the fields on top, in
+// their order. There are no others.
 func TestTranscripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.lmtp")
@@ -36,75 +30,60 @@ func TestTranscripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			synctest.Test(t, func(t *testing.T) { play(t, file, string(text)) })
+			script, err := testkit.ParseTranscript(string(text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			synctest.Test(t, func(t *testing.T) { play(t, script) })
 		})
 	}
 }
 
-func play(t *testing.T, file, text string) {
+func play(t *testing.T, script *testkit.Transcript) {
+	hello := false
+	want := make(map[string][]string)
+	for _, o := range script.Options {
+		what, rest, _ := strings.Cut(o, " ")
+		account, text, _ := strings.Cut(rest, " ")
+		switch what {
+		case "hello":
+			hello = true
+		case "delivers":
+			text, err := strconv.Unquote(`"` + text + `"`)
+			if err != nil {
+				t.Fatal(o, err)
+			}
+			want[account] = append(want[account], text)
+		default:
+			t.Fatal("no option", o)
+		}
+	}
 	d := &drops{}
 	srv := NewServer(options(d))
-	c := dial(t, srv)
-	seen := make(map[string]int)
-	var out strings.Builder
-	for i, line := range strings.Split(text, "\n") {
-		kind, rest, _ := strings.Cut(line, " ")
-		if kind != "C:" && kind != "R:" && out.Len() > 0 {
-			c.send(out.String())
-			out.Reset()
+	script.Run(t, func() net.Conn {
+		client, server := testkit.Pipe()
+		go srv.ServeConn(server)
+		if hello {
+			greet(t, client)
 		}
-		where := fmt.Sprintf("%s:%d", file, i+1)
-		switch kind {
-		case "C:":
-			out.WriteString(unescape(t, where, rest) + "\r\n")
-		case "R:":
-			out.WriteString(unescape(t, where, rest))
-		case "S:":
-			t.Log(where)
-			c.expect(rest)
-		case "M:":
-			account, want, _ := strings.Cut(rest, " ")
-			n := seen[account]
-			seen[account]++
-			if got := d.of(account); len(got) <= n || got[n] != unescape(t, where, want) {
-				t.Fatalf("%s: %s has %q", where, account, got)
-			}
-		case "--":
-			direct(t, c, where, strings.TrimSuffix(rest, " --"))
-		case "", "#":
-		default:
-			t.Fatalf("%s: what is %q?", where, line)
-		}
-	}
-	c.conn.Close()
+		return client
+	}, nil)
 	synctest.Wait()
-	for account := range d.mail {
-		if got := d.of(account); len(got) != seen[account] {
-			t.Errorf("%s: %s also has %q", file, account, got[seen[account]:])
+	for account := range people {
+		if got := d.of(account); !slices.Equal(got, want[account]) {
+			t.Errorf("%s has %q, want %q", account, got, want[account])
 		}
 	}
 }
 
-// direct does what is written between the dashes.
-func direct(t *testing.T, c *client, where, what string) {
-	switch what {
-	case "hello":
-		c.hello()
-	case "closed":
-		c.expectClosed()
-	default:
-		wait, err := time.ParseDuration(strings.TrimPrefix(what, "idle "))
-		if err != nil {
-			t.Fatal(where, err)
+// greet says LHLO and reads what comes, up to its last line.
+func greet(t *testing.T, conn net.Conn) {
+	if _, err := conn.Write([]byte("LHLO mx.example.org\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	for got, b := "", make([]byte, 1); !strings.HasSuffix(got, "250 SIZE 1000\r\n"); got += string(b) {
+		if _, err := conn.Read(b); err != nil {
+			t.Fatalf("after %q: %v", got, err)
 		}
-		time.Sleep(wait)
 	}
-}
-
-func unescape(t *testing.T, where, s string) string {
-	out, err := strconv.Unquote(`"` + strings.ReplaceAll(s, `"`, `\"`) + `"`)
-	if err != nil {
-		t.Fatal(where, err)
-	}
-	return out
 }
