@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,6 +69,36 @@ func FuzzSession(f *testing.F) {
 				if strings.ContainsAny(rest, "\r\n") || strings.HasPrefix(withoutHead(m), "no fields") {
 					t.Errorf("%q has %q", account, m)
 				}
+			}
+		}
+	})
+}
+
+// FuzzNames resolves whatever is a mailbox: no name is empty, can leave a
+// directory or has a control character, and quoting makes no difference.
+func FuzzNames(f *testing.F) {
+	for _, s := range []string{"bob+x@example.org", `"a b\""@Mail.example.org`, "jürgen", `""`, `"../x"@[192.0.2.1]`, "@a,@b:c@d"} {
+		f.Add(s)
+	}
+	f.Fuzz(func(t *testing.T, s string) {
+		m, rest, ok := parsePath("<" + s + ">")
+		if !ok || rest != "" {
+			return
+		}
+		names := Names(m.text, "mail.example.org")
+		if len(names) > 8 {
+			t.Errorf("%q: %q", s, names)
+		}
+		for _, n := range names {
+			local, _, _ := strings.Cut(n, "@")
+			if local == "" || strings.ContainsAny(n, "\x00\r\n/\\") || strings.Count(n, "@") > 1 {
+				t.Errorf("%q: %q", s, n)
+			}
+		}
+		if m.text != "" && m.text[0] != '"' {
+			n := scanLocal(m.text)
+			if quoted := Names(`"`+m.text[:n]+`"`+m.text[n:], "mail.example.org"); !slices.Equal(quoted, names) {
+				t.Errorf("%q: %q, quoted %q", s, names, quoted)
 			}
 		}
 	})

@@ -104,6 +104,34 @@ func TestGiant(t *testing.T) {
 	}
 }
 
+// TestLongLines says commands that are too long, and one without an end.
+func TestLongLines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		c := dial(t, NewServer(options(&drops{})))
+		c.hello()
+		c.send("NOOP " + strings.Repeat("x", maxLine-7) + "\r\n")
+		c.expect("250 2.0.0 OK")
+		c.send("NOOP " + strings.Repeat("x", maxLine-6) + "\r\n")
+		c.expect("500 5.5.2 Line too long")
+		c.send("NOOP\r\n")
+		c.expect("250 2.0.0 OK")
+		taken := 0
+		for range 1 << 20 {
+			n, err := io.WriteString(c.conn, strings.Repeat("x", 1000))
+			taken += n
+			if err != nil {
+				break
+			}
+		}
+		c.expect("500 5.5.2 Line too long")
+		c.expectClosed()
+		if taken > readSize+1000 {
+			t.Errorf("took %d octets", taken)
+		}
+	})
+}
+
 // TestChunksWithoutEnd sends chunks until the time for a message is over.
 func TestChunksWithoutEnd(t *testing.T) {
 	t.Parallel()

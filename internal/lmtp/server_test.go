@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/postwain/postwain/internal/testkit"
 	"github.com/postwain/postwain/maildrop"
 )
 
@@ -296,6 +297,37 @@ func TestParallel(t *testing.T) {
 			t.Errorf("%d at once, took %v, %d delivered", most, took, d.count())
 		}
 	})
+}
+
+// TestGroups answers each group of commands with one write.
+func TestGroups(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		near, far := testkit.Pipe()
+		conn := &countedConn{Conn: far}
+		go NewServer(options(&drops{})).ServeConn(conn)
+		c := newClient(t, near)
+		c.hello()
+		c.send("MAIL FROM:<>\r\nRCPT TO:<bob>\r\nRCPT TO:<nobody>\r\nRCPT TO:<last>\r\nDATA\r\n")
+		c.expect("250 *", "250 *", "550 *", "250 *", "354 *")
+		c.send("x\r\n.\r\nRSET\r\nQUIT\r\n")
+		c.expect("250 *", "250 *", "250 *", "221 *")
+		c.expectClosed()
+		synctest.Wait()
+		if conn.writes != 4 {
+			t.Errorf("%d writes: greeting, LHLO, envelope and results make 4", conn.writes)
+		}
+	})
+}
+
+type countedConn struct {
+	net.Conn
+	writes int
+}
+
+func (c *countedConn) Write(p []byte) (int, error) {
+	c.writes++
+	return c.Conn.Write(p)
 }
 
 // TestPanic ends one session and no other.
