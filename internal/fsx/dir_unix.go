@@ -78,7 +78,7 @@ func (d *osDir) Dir(name string) (Dir, error) {
 	var sub *osDir
 	err := d.do("open", name, func(fd int) (err error) {
 		sub, err = openDir(fd, name, d.join(name), unix.O_NOFOLLOW)
-		if err == unix.ELOOP { // a link; Linux says ENOTDIR
+		if isLink(err) { // Linux itself says ENOTDIR here
 			err = unix.ENOTDIR
 		}
 		return err
@@ -139,8 +139,7 @@ func (d *osDir) open(op, name string, flags int, perm fs.FileMode) (File, error)
 // notRegular gives ErrNotRegular for what an open answers to a link, to a
 // directory, and to a socket or a pipe without another end.
 func notRegular(err error) error {
-	switch err {
-	case errLink, unix.EISDIR, unix.ENXIO, unix.EOPNOTSUPP:
+	if isLink(err) || err == unix.EISDIR || err == unix.ENXIO || err == unix.EOPNOTSUPP {
 		return ErrNotRegular
 	}
 	return err
@@ -152,19 +151,24 @@ func (d *osDir) Link(name string, to Dir, as string) error {
 	})
 }
 
-// Move falls back to a second name where the file system knows no renaming
-// without replacing. A crash between can leave both names.
 func (d *osDir) Move(name string, to Dir, as string) error {
 	return d.do2("rename", name, to, as, func(from, to int) error {
 		err := renameNoReplace(from, name, to, as)
-		if !errors.Is(err, errors.ErrUnsupported) {
-			return err
+		if errors.Is(err, errors.ErrUnsupported) {
+			return moveByLink(from, name, to, as)
 		}
-		if err := retry(func() error { return unix.Linkat(from, name, to, as, 0) }); err != nil {
-			return err
-		}
-		return unix.Unlinkat(from, name, 0)
+		return err
 	})
+}
+
+// moveByLink is for file systems that cannot rename without replacing. A crash
+// in the middle leaves both names.
+func moveByLink(from int, name string, to int, as string) error {
+	err := retry(func() error { return unix.Linkat(from, name, to, as, 0) })
+	if err != nil {
+		return err
+	}
+	return retry(func() error { return unix.Unlinkat(from, name, 0) })
 }
 
 func (d *osDir) Replace(name, as string) error {

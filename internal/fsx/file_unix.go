@@ -116,16 +116,25 @@ func (f *osFile) Allocate(size int64) error {
 	}
 	err := f.with(func(fd int) error { return allocate(fd, size) })
 	if errors.Is(err, errors.ErrUnsupported) {
-		err = f.with(func(fd int) error { return fill(fd, size) })
+		err = f.with(func(fd int) error { return f.fill(fd, size) })
 	}
 	return f.err("allocate", err)
 }
 
 // fill allocates the first size octets of a file by writing them: what is
-// there already, so that holes are filled, and zeros behind it.
-func fill(fd int, size int64) error {
+// there already, so that holes are filled, and zeros behind it. A file that is
+// only appended to has no holes, and Linux would write at its end anyway.
+func (f *osFile) fill(fd int, size int64) error {
+	off := int64(0)
+	if f.append {
+		info, err := f.stat()
+		if err != nil {
+			return err
+		}
+		off = info.Size
+	}
 	buf := make([]byte, 64<<10)
-	for off := int64(0); off < size; {
+	for off < size {
 		b := buf[:min(int64(len(buf)), size-off)]
 		n, err := unix.Pread(fd, b, off)
 		if err != nil {

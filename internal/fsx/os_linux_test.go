@@ -3,9 +3,11 @@ package fsx
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -103,36 +105,126 @@ func TestNoSpace(t *testing.T) {
 // fill stands in where a file system cannot preallocate.
 func TestFill(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "f")
-	if err := os.WriteFile(path, []byte("head"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Truncate(path, 100<<10); err != nil { // a hole
-		t.Fatal(err)
-	}
-	f, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
 	const size = 300<<10 + 1
-	if err := fill(int(f.Fd()), size); err != nil {
-		t.Fatal(err)
+	for name, hole := range map[string]int64{"update": 100 << 10, "append": 4} {
+		path := t.TempDir()
+		d, err := Open(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		open := d.OpenUpdate
+		if name == "append" {
+			open = d.OpenAppend
+		}
+		f, err := open("f", 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.Close()
+		if _, err := f.Write([]byte("head")); err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Truncate(hole); err != nil {
+			t.Fatal(err)
+		}
+		of := f.(*osFile)
+		if err := of.fill(of.fd, size); err != nil {
+			t.Fatal(err)
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(filepath.Join(path, "f"), &st); err != nil {
+			t.Fatal(err)
+		}
+		if st.Size != size || st.Blocks*512 < size {
+			t.Errorf("%s: size %d, allocated %d, want %d", name, st.Size, st.Blocks*512, size)
+		}
+		got, err := os.ReadFile(filepath.Join(path, "f"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := append([]byte("head"), make([]byte, size-4)...); !slices.Equal(got, want) {
+			t.Errorf("%s: contents changed", name)
+		}
 	}
-	var st unix.Stat_t
-	if err := unix.Stat(path, &st); err != nil {
-		t.Fatal(err)
+}
+
+// moveByLink stands in where a file system cannot rename without replacing.
+func TestMoveByLink(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	for _, name := range []string{"a", "b"} {
+		if err := os.WriteFile(filepath.Join(path, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if st.Size != size || st.Blocks*512 < size {
-		t.Errorf("size %d, allocated %d, want %d", st.Size, st.Blocks*512, size)
-	}
-	got, err := os.ReadFile(path)
+	d, err := openDir(unix.AT_FDCWD, path, path, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := append([]byte("head"), make([]byte, size-4)...)
-	if !slices.Equal(got, want) {
-		t.Error("contents changed")
+	defer d.Close()
+	if err := moveByLink(d.fd, "a", d.fd, "b"); err != unix.EEXIST {
+		t.Errorf("name taken: %v", err)
+	}
+	if err := moveByLink(d.fd, "a", d.fd, "c"); err != nil {
+		t.Error(err)
+	}
+	var got []string
+	for name := range d.Names() {
+		data, err := os.ReadFile(filepath.Join(path, name))
+		got = append(got, fmt.Sprint(name, "=", string(data), err))
+	}
+	slices.Sort(got)
+	if want := []string{"b=b<nil>", "c=a<nil>"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// A call on a file that is being closed gets this file or none, although
+// descriptors are given out again at once.
+func TestCloseWhileReading(t *testing.T) {
+	t.Parallel()
+	path := t.TempDir()
+	for _, name := range []string{"mine", "other"} {
+		if err := os.WriteFile(filepath.Join(path, name), []byte(name), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d, err := Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	for range 300 {
+		f, err := d.Open("mine")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 4 {
+			wg.Go(func() {
+				for {
+					buf := make([]byte, 4)
+					_, err := f.ReadAt(buf, 0)
+					if errors.Is(err, fs.ErrClosed) {
+						return
+					}
+					if err != nil || string(buf) != "mine" {
+						t.Errorf("%q, %v", buf, err)
+						return
+					}
+				}
+			})
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if g, err := d.Open("other"); err != nil {
+			t.Error(err)
+		} else {
+			g.Close()
+		}
+		wg.Wait()
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errLink is what an open with O_NOFOLLOW answers to a link.
-const errLink = unix.ELOOP
+// isLink tells whether an open with O_NOFOLLOW met a link.
+func isLink(err error) bool { return err == unix.ELOOP }
 
 // syncFile empties the cache of the drive too, where the file system can.
 func syncFile(fd int) error {

@@ -10,8 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errLink is what an open with O_NOFOLLOW answers to a link.
-const errLink = unix.ELOOP
+// isLink tells whether an open with O_NOFOLLOW met a link.
+func isLink(err error) bool { return err == unix.ELOOP }
 
 func syncFile(fd int) error { return unix.Fsync(fd) }
 func syncData(fd int) error { return unix.Fdatasync(fd) }

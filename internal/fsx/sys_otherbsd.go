@@ -8,9 +8,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// errLink is what FreeBSD's open with O_NOFOLLOW answers to a link. NetBSD's
-// answer is not in the standards, and is caught after the open.
-const errLink = unix.EMLINK
+// isLink tells whether an open with O_NOFOLLOW met a link. POSIX, FreeBSD and
+// NetBSD have each their own error for that.
+func isLink(err error) bool {
+	return err == unix.ELOOP || err == unix.EMLINK || err == unix.EFTYPE
+}
 
 func syncFile(fd int) error { return unix.Fsync(fd) }
 func syncData(fd int) error { return unix.Fsync(fd) }
