@@ -1,0 +1,248 @@
+package passwdfile
+
+import (
+	"errors"
+	"fmt"
+	"hash/maphash"
+	"io/fs"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/postwain/postwain/internal/fsx"
+	"github.com/postwain/postwain/sasl"
+)
+
+// Errors of the editing functions, beside [sasl.ErrNoUser].
+var (
+	// ErrExists says that the account is in the file already.
+	ErrExists = errors.New("the account exists already")
+	// ErrBusy says that somebody else has been editing the file for a while.
+	ErrBusy = errors.New("the file is being edited by another program")
+)
+
+// lockWait is how long an edit waits for others.
+const lockWait = 5 * time.Second
+
+// Add adds an account to the file path, made with mode 0600 if it is not
+// there. The name is written in its canonical spelling. It returns ErrExists if
+// there is such an account.
+//
+// Add, SetPassword and Remove hash new passwords with Argon2id, keep comments,
+// order, owner and mode, and replace the file in one durable step, one edit at
+// a time. They refuse a file that Open would refuse.
+func Add(path, name, password string) error {
+	account, err := checkName(name)
+	if err != nil {
+		return err
+	}
+	hash, err := newHash(password)
+	if err != nil {
+		return err
+	}
+	return edit(path, func(t *table, lines []string) ([]string, error) {
+		if t.users[account] != nil {
+			return nil, ErrExists
+		}
+		return append(lines, account+":"+hash), nil
+	})
+}
+
+// SetPassword gives an account of the file path another password. It returns
+// an error that wraps [sasl.ErrNoUser] if there is no such account.
+func SetPassword(path, name, password string) error {
+	hash, err := newHash(password)
+	if err != nil {
+		return err
+	}
+	return edit(path, func(t *table, lines []string) ([]string, error) {
+		u := t.find(name)
+		if u == nil {
+			return nil, sasl.ErrNoUser
+		}
+		line := &lines[u.line-1]
+		first, rest, _ := strings.Cut(*line, ":")
+		_, behind, more := strings.Cut(rest, ":")
+		if *line = first + ":" + hash; more {
+			*line += ":" + behind
+		}
+		return lines, nil
+	})
+}
+
+// Remove removes an account from the file path. It returns an error that wraps
+// [sasl.ErrNoUser] if there is no such account.
+func Remove(path, name string) error {
+	return edit(path, func(t *table, lines []string) ([]string, error) {
+		u := t.find(name)
+		if u == nil {
+			return nil, sasl.ErrNoUser
+		}
+		return append(lines[:u.line-1], lines[u.line:]...), nil
+	})
+}
+
+// List returns the accounts of the file path in their order there.
+func List(path string) ([]string, error) {
+	text, _, err := readFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("passwdfile: %w", err)
+	}
+	t, err := parse(path, text, maphash.MakeSeed())
+	if err != nil {
+		return nil, fmt.Errorf("passwdfile: %w", err)
+	}
+	names := make([]string, 0, len(t.users))
+	for u := range t.inOrder() {
+		names = append(names, u.account)
+	}
+	return names, nil
+}
+
+// checkName says in plain words what a new name may not be.
+func checkName(name string) (account string, err error) {
+	switch {
+	case name == "":
+		err = errors.New("the name is empty")
+	case len(name) > sasl.MaxUser:
+		err = fmt.Errorf("the name is longer than %d octets", sasl.MaxUser)
+	case strings.ContainsAny(name, ":\r\n\x00"):
+		err = errors.New("the name has a colon, a line end or a NUL in it")
+	case strings.HasPrefix(name, "#"):
+		err = errors.New("the name begins with #, which makes its line a comment")
+	}
+	if err == nil {
+		if account, err = sasl.PrepareUser(name); err == nil {
+			// Full-width forms have become ASCII.
+			if account != name {
+				return checkName(account)
+			}
+			return account, nil
+		}
+		err = errors.New("the name has spaces or signs in it that names cannot have (RFC 8265 §3.3)")
+	}
+	return "", fmt.Errorf("passwdfile: %w", err)
+}
+
+// newHash hashes a password that a mail program can send.
+func newHash(password string) (string, error) {
+	var err error
+	switch {
+	case password == "":
+		err = errors.New("the password is empty")
+	case len(password) > sasl.MaxPassword:
+		err = fmt.Errorf("the password is longer than %d octets", sasl.MaxPassword)
+	case strings.ContainsAny(password, "\r\n\x00"):
+		err = errors.New("the password has a line end or a NUL in it")
+	}
+	if err != nil {
+		return "", fmt.Errorf("passwdfile: %w", err)
+	}
+	return newArgon(sasl.PreparePassword(password)).String(), nil
+}
+
+// edit replaces the lines of a file, under its lock.
+func edit(path string, change func(t *table, lines []string) ([]string, error)) error {
+	if err := editLocked(path, change); err != nil {
+		return fmt.Errorf("passwdfile: %s: %w", path, err)
+	}
+	return nil
+}
+
+func editLocked(path string, change func(t *table, lines []string) ([]string, error)) error {
+	d, dir, name, err := openDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir, name = filepath.Dir(path), filepath.Base(path)
+		d, err = fsx.Open(dir)
+	}
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	f, info, err := lock(d, name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+
+	text, err := readAll(f)
+	if err != nil {
+		return err
+	}
+	t, err := parse(path, text, maphash.MakeSeed())
+	if err != nil {
+		return err
+	}
+	var lines []string
+	if text != "" {
+		lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	}
+	if lines, err = change(t, lines); err != nil {
+		return err
+	}
+	text = strings.Join(lines, "\n")
+	if len(lines) > 0 {
+		text += "\n"
+	}
+	return replace(d, dir, name, text, info)
+}
+
+// lock opens the file, made if it is not there, and waits for its lock. Since
+// edits replace the file, a lock counts only while the file has its name.
+func lock(d fsx.Dir, name string) (fsx.File, fsx.Info, error) {
+	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
+		f, err := d.OpenUpdate(name, 0o600)
+		if err != nil {
+			return nil, fsx.Info{}, err
+		}
+		locked, err := f.TryLock()
+		if err == nil && locked {
+			mine, err := f.Stat()
+			named, err2 := d.Stat(name)
+			if err == nil && err2 == nil && mine.Inode == named.Inode {
+				return f, mine, nil
+			}
+		}
+		f.Close()
+		if err != nil {
+			return nil, fsx.Info{}, err
+		}
+		if time.Since(began) > lockWait {
+			return nil, fsx.Info{}, ErrBusy
+		}
+	}
+}
+
+// replace is [fsx.WriteFile] with the owner and the mode of the file that was
+// there: the server may be somebody else than the one who edits. Nobody but
+// owner and group gets to read it.
+func replace(d fsx.Dir, dir, name, text string, old fsx.Info) (err error) {
+	tmp := name + ".tmp"
+	if err := d.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	mode := old.Mode.Perm() &^ 0o007
+	f, err := d.Create(tmp, mode)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			d.Remove(tmp) // or the next edit does
+		}
+	}()
+	_, err = f.Write([]byte(text))
+	if err == nil {
+		err = keepOwner(filepath.Join(dir, name), filepath.Join(dir, tmp), mode)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err = d.Replace(tmp, name); err != nil {
+		return err
+	}
+	return d.Sync()
+}

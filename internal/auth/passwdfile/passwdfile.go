@@ -1,0 +1,216 @@
+// Package passwdfile is the account source that is a text file, as Dovecot's
+// passwd-file driver has it:
+//
+//	# name:{SCHEME}hash[:uid:gid:gecos:home:shell:extra fields]
+//	alice@example.org:{ARGON2ID}$argon2id$v=19$m=19456,t=2,p=1$…
+//	bob@example.org:{SHA512-CRYPT}$6$…::::::login_delay=300 expire=30d
+//
+// Names are compared in their canonical spelling ([sasl.PrepareUser]). The
+// extra fields nologin and allow_nets=192.0.2.0/24,… mean what they do there;
+// the others are handed on by [File.Fields].
+package passwdfile
+
+import (
+	"context"
+	"fmt"
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/postwain/postwain/internal/fsx"
+	"github.com/postwain/postwain/sasl"
+)
+
+// errRefused is the one error for everybody who may not sign in, so that it
+// tells nothing.
+var errRefused = fmt.Errorf("passwdfile: %w", sasl.ErrRefused)
+
+// Options are the choices of Open. The zero value is usual.
+type Options struct {
+	// Report is told, once for each change of the file, that it cannot be used
+	// and the one before stays in force, or which users of it cannot sign in.
+	// It must not block. Nil: nobody is told.
+	Report func(error)
+}
+
+// File is a file of accounts, read anew when it changes. It may be used by
+// many goroutines. It is a [sasl.Authenticator], a [sasl.Looker] and a
+// [sasl.SecretSource].
+type File struct {
+	path  string
+	o     Options
+	seed  maphash.Seed
+	table atomic.Pointer[table]
+
+	began   time.Time
+	checked atomic.Int64 // when the file was last looked at, since began
+
+	mu   sync.Mutex // for reading the file
+	seen stamp      // of what was read last, good or bad
+
+	// prove verifies a password. A test counts here.
+	prove func(s secret, password string) bool
+}
+
+// stamp tells one version of a file from the next.
+type stamp struct {
+	info    fsx.Info
+	settled bool // it had not changed for a while, so that info tells all
+}
+
+// How often a file may be looked at, and how old a change must be so that the
+// next one has another time.
+const (
+	checkEvery = time.Second
+	settleTime = 2 * time.Second
+)
+
+// Open reads the file path. It fails if there is none, or if its lines are not
+// accounts or two of them are the same account; the error names the line.
+func Open(path string, o Options) (*File, error) {
+	f := &File{path: path, o: o, seed: maphash.MakeSeed(), began: time.Now(), prove: secret.verify}
+	if err := f.Reload(); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Reload reads the file now. After an error the accounts read before stay in
+// force.
+func (f *File) Reload() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.read()
+}
+
+// read reads the file; mu is held.
+func (f *File) read() error {
+	text, info, err := readFile(f.path)
+	if err != nil {
+		info, _ = stat(f.path) // so that the same fault is told once
+	}
+	f.seen = stamp{info, time.Since(info.Changed) > settleTime}
+	if err != nil {
+		return fmt.Errorf("passwdfile: %w", err)
+	}
+	t, err := parse(f.path, text, f.seed)
+	if err != nil {
+		return fmt.Errorf("passwdfile: %w", err)
+	}
+	if t.dummy == nil {
+		t.dummy = newArgon("")
+	}
+	f.table.Store(t)
+	if t.warnings != nil && f.o.Report != nil {
+		f.o.Report(fmt.Errorf("passwdfile: %w", t.warnings))
+	}
+	return nil
+}
+
+// current gives the accounts, after a look at the file once in a while. Only
+// one caller waits for the reading; the others go on with what they have.
+func (f *File) current() *table {
+	now := int64(time.Since(f.began))
+	last := f.checked.Load()
+	if now-last >= int64(checkEvery) && f.checked.CompareAndSwap(last, now) && f.mu.TryLock() {
+		defer f.mu.Unlock()
+		if f.changed() {
+			if err := f.read(); err != nil && f.o.Report != nil {
+				f.o.Report(fmt.Errorf("%w; the accounts read before stay in force", err))
+			}
+		}
+	}
+	return f.table.Load()
+}
+
+// changed reports whether the file is another than the one read last.
+func (f *File) changed() bool {
+	info, err := stat(f.path)
+	if err != nil {
+		info = fsx.Info{}
+	}
+	if info != f.seen.info {
+		return true
+	}
+	if f.seen.settled || err != nil {
+		return false
+	}
+	// It was read while still warm: once more, when it no longer is.
+	return time.Since(info.Changed) > settleTime
+}
+
+// find gives the line of a name, or nil.
+func (t *table) find(name string) *user {
+	account, err := sasl.PrepareUser(name)
+	if err != nil {
+		return nil
+	}
+	return t.users[account]
+}
+
+// Authenticate implements [sasl.Authenticator]. Every refusal is the same
+// error, and for a name that does not exist a password of the scheme which
+// most accounts have is verified in vain.
+func (f *File) Authenticate(ctx context.Context, l sasl.Login) (account string, err error) {
+	if err := ctx.Err(); err != nil {
+		return "", err
+	}
+	t := f.current()
+	u := t.find(l.User)
+	password := sasl.PreparePassword(l.Password)
+	if u == nil || u.secret == nil {
+		f.prove(t.dummy, password)
+		return "", errRefused
+	}
+	if !f.prove(u.secret, password) || !u.admits(l.Remote) {
+		return "", errRefused
+	}
+	return u.account, nil
+}
+
+// Lookup implements [sasl.Looker]. An account that cannot sign in exists.
+func (f *File) Lookup(_ context.Context, name string) (account string, err error) {
+	if u := f.current().find(name); u != nil {
+		return u.account, nil
+	}
+	return "", fmt.Errorf("passwdfile: %w", sasl.ErrNoUser)
+}
+
+// Secret implements [sasl.SecretSource]: for "PLAIN" the password itself where
+// it is stored so, for "CRAM-MD5", "SCRAM-SHA-1" and "SCRAM-SHA-256" what
+// Dovecot stores under that scheme. The caller must not change the secret.
+// allow_nets is not looked at: whoever may only come from there is refused.
+func (f *File) Secret(_ context.Context, name, scheme string) (account string, value []byte, err error) {
+	u := f.current().find(name)
+	if u == nil || u.secret == nil || u.noLogin || u.nets != nil {
+		return "", nil, errRefused
+	}
+	stored := u.scheme
+	if _, ok := u.secret.(plain); ok {
+		stored = "PLAIN"
+	}
+	if stored != scheme {
+		return "", nil, errRefused
+	}
+	return u.account, u.value, nil
+}
+
+// Fields returns the extra fields of an account, which the caller must not
+// change; nil if it has none. A name without a value has the value "yes", and
+// userdb_ before a name is dropped. The error wraps [sasl.ErrNoUser].
+func (f *File) Fields(_ context.Context, account string) (map[string]string, error) {
+	if u := f.current().find(account); u != nil {
+		return u.fields, nil
+	}
+	return nil, fmt.Errorf("passwdfile: %w", sasl.ErrNoUser)
+}
+
+// Version returns a number that changes when the line of name does. For a name
+// that does not exist it is zero.
+func (f *File) Version(name string) uint64 {
+	if u := f.current().find(name); u != nil {
+		return u.version | 1
+	}
+	return 0
+}
