@@ -44,7 +44,7 @@ func TestWriteFileCrash(t *testing.T) {
 		}
 		return fmt.Errorf("holds %d octets after %d writes", len(got), done)
 	}
-	c := faultfs.Config{Max: 60, Depth: 2, Recover: func(s *faultfs.FS) {
+	c := faultfs.Config{Max: 40, Depth: 3, Recover: func(s *faultfs.FS) {
 		if text, err := contents(s.Root(), "f"); err == nil {
 			fsx.WriteFile(s.Root(), "f", []byte(text), 0o600) // the same again
 		}

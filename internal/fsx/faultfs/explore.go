@@ -27,8 +27,9 @@ type Config struct {
 	// run it must take failing operations without complaint: with Depth it
 	// is crashed too.
 	Recover func(*FS)
-	// Depth is how many times in a row Recover is crashed, each time at some
-	// of its operations.
+	// Depth is how many times in a row Recover is crashed: from each disk start
+	// 2 + Max/8 walks of Depth crashes at random operations, each leaving a
+	// random one of its disks, each of which is checked.
 	Depth int
 	// Seed chooses samples; the same seed gives the same ones.
 	Seed uint64
@@ -66,48 +67,62 @@ func Find(c Config, run func(*FS), check func(*FS) error) error {
 		}
 		c.Max = n
 	}
-	x := explorer{c: c, check: check, random: rand.New(rand.NewPCG(c.Seed, 1))}
-	return x.crashes(c.New, run, c.Points, c.Max, c.Depth)
+	x := explorer{Config: c, check: check, random: rand.New(rand.NewPCG(c.Seed, 1))}
+	return x.explore(run)
 }
 
 type explorer struct {
-	c      Config
+	Config
 	check  func(*FS) error
 	random *rand.Rand
 }
 
-// crashes crashes run, at so many points, on what start makes, and tries max
-// disks each time.
-func (x *explorer) crashes(start func() *FS, run func(*FS), points, max, depth int) error {
-	for _, n := range x.points(start, run, points) {
-		s := start()
-		s.CrashAt(n)
-		run(s)
-		for _, choice := range s.Choices(max, x.c.Seed+uint64(n)) {
-			left := func() *FS { return s.Crash(choice) }
-			if err := x.restart(left, depth); err != nil {
-				return fmt.Errorf("crash at operation %d, leaving %s: %w\n%s", n, choice, err, s.tail(n))
+// explore crashes run wherever it is to be crashed.
+func (x *explorer) explore(run func(*FS)) error {
+	for _, n := range x.points(x.New, run, x.Points) {
+		s := crashed(x.New, run, n)
+		for _, choice := range s.Choices(x.Max, x.Seed+uint64(n)) {
+			if err := x.restart(s, choice, x.Depth, 2+x.Max/8); err != nil {
+				return s.explain(n, choice, err)
 			}
 		}
 	}
 	return nil
 }
 
-// restart judges a disk that left makes, and then what is left of it if
-// recovery is crashed.
-func (x *explorer) restart(left func() *FS, depth int) error {
-	s := left()
-	if x.c.Recover != nil {
-		x.c.Recover(s)
+// crashed returns what run does to a file system that crashes at operation n.
+func crashed(start func() *FS, run func(*FS), n int) *FS {
+	s := start()
+	s.CrashAt(n)
+	run(s)
+	return s
+}
+
+// restart judges a disk that a crash of s may leave, and then what is left of
+// it on so many walks when recovery is crashed.
+func (x *explorer) restart(s *FS, choice Choice, depth, walks int) error {
+	left := s.Crash(choice)
+	if x.Recover != nil {
+		x.Recover(left)
 	}
-	if err := x.check(s); err != nil {
-		return fmt.Errorf("%w\nthe disk then:\n%s", err, left().Tree())
+	if err := x.check(left); err != nil {
+		return fmt.Errorf("%w\nthe disk then:\n%s", err, s.Crash(choice).Tree())
 	}
-	if x.c.Recover == nil || depth == 0 {
+	if x.Recover == nil || depth == 0 {
 		return nil
 	}
-	few := 2 + x.c.Max/16
-	return x.crashes(left, x.c.Recover, few, few, depth-1)
+	start := func() *FS { return s.Crash(choice) }
+	points := x.points(start, x.Recover, 0)
+	for range walks {
+		n := points[x.random.IntN(len(points))]
+		again := crashed(start, x.Recover, n)
+		choices := again.Choices(x.Max, x.random.Uint64())
+		next := choices[x.random.IntN(len(choices))]
+		if err := x.restart(again, next, depth-1, 1); err != nil {
+			return fmt.Errorf("then in the recovery: %w", again.explain(n, next, err))
+		}
+	}
+	return nil
 }
 
 // points runs once and returns the operations to crash at, and one behind the
@@ -134,9 +149,9 @@ func (s *FS) total() int {
 	return s.count
 }
 
-// tail tells the last operations before number n that changed something, and
-// what of them is not on the disk.
-func (s *FS) tail(n int) string {
+// explain adds to err how s came to its crash at operation n and what it left:
+// the last operations that changed something, and what of them was unsynced.
+func (s *FS) explain(n int, choice Choice, err error) error {
 	const shown = 30
 	var lines []string
 	for _, op := range s.Ops() {
@@ -145,9 +160,8 @@ func (s *FS) tail(n int) string {
 		}
 	}
 	var b strings.Builder
-	b.WriteString("the operations before:\n")
 	if skip := len(lines) - shown; skip > 0 {
-		fmt.Fprintf(&b, "  (%d)\n", skip)
+		fmt.Fprintf(&b, "  (%d more)\n", skip)
 		lines = lines[skip:]
 	}
 	for _, line := range lines {
@@ -159,5 +173,5 @@ func (s *FS) tail(n int) string {
 	for _, e := range s.log {
 		b.WriteString("  " + e.String() + "\n")
 	}
-	return b.String()
+	return fmt.Errorf("crash at operation %d, leaving %s: %w\nthe operations before:\n%s", n, choice, err, &b)
 }

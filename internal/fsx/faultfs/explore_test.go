@@ -179,7 +179,7 @@ func (p *spool) check(s *faultfs.FS) error {
 
 func (p *spool) config() faultfs.Config {
 	return faultfs.Config{
-		Depth:   1,
+		Depth:   2,
 		Recover: func(s *faultfs.FS) { p.replay(s.Root()) },
 	}
 }
