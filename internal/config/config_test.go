@@ -138,15 +138,15 @@ func TestDuration(t *testing.T) {
 		"30d": 720 * time.Hour, "250ms": 250 * time.Millisecond, "1d1s": 24*time.Hour + time.Second,
 		"36500d": maxDuration,
 	} {
-		if got, err := duration(text); got != want || err != nil {
+		if got, err := ParseDuration(text); got != want || err != nil {
 			t.Errorf("%q: %v, %v", text, got, err)
 		}
-		if again, err := duration(formatDuration(want)); again != want || err != nil {
+		if again, err := ParseDuration(formatDuration(want)); again != want || err != nil {
 			t.Errorf("%q is formatted as %q", text, formatDuration(want))
 		}
 	}
 	for _, text := range []string{"", "10", "m", "-1s", "+1s", "1.5h", "1 h", "10M", "36501d", "36500d1s", "99999999999999999999s", "1µs"} {
-		if got, err := duration(text); err == nil {
+		if got, err := ParseDuration(text); err == nil {
 			t.Errorf("%q is taken for %v", text, got)
 		}
 	}

@@ -93,7 +93,7 @@ func (d *decoder) value(at string, from any, field reflect.Value) {
 		return
 	case *time.Duration:
 		d.text(at, from, func(text []byte) (err error) {
-			*to, err = duration(string(text))
+			*to, err = ParseDuration(string(text))
 			return err
 		})
 		return

@@ -197,7 +197,7 @@ func (e *Expire) UnmarshalText(text []byte) error {
 		return nil
 	}
 	const day = 24 * time.Hour
-	d, err := duration(string(text))
+	d, err := ParseDuration(string(text))
 	// A zero might be meant as "never", and would remove mail.
 	if err != nil || d < day || d%day != 0 {
 		return fmt.Errorf("%q is none of \"never\", \"after-retrieval\" and a number of days such as \"30d\"", text)
@@ -261,8 +261,8 @@ var durationUnits = []struct {
 // maxDuration is a hundred years, so that sums cannot overflow.
 const maxDuration = 36500 * 24 * time.Hour
 
-// duration reads numbers with units, as "1h30m" or "30d".
-func duration(s string) (time.Duration, error) {
+// ParseDuration reads numbers with units, as "1h30m" or "30d".
+func ParseDuration(s string) (time.Duration, error) {
 	bad := fmt.Errorf("%q is no duration; write \"90s\", \"10m\", \"12h\" or \"30d\"", s)
 	if s == "" {
 		return 0, bad
@@ -295,7 +295,7 @@ func durationUnit(name string) time.Duration {
 	return 0
 }
 
-// formatDuration gives a form that duration reads.
+// formatDuration gives a form that ParseDuration reads.
 func formatDuration(d time.Duration) string {
 	for _, u := range durationUnits {
 		if d != 0 && d%u.unit == 0 {

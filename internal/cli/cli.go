@@ -1,0 +1,117 @@
+// Package cli is the command line: one file for each verb.
+package cli
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/postwain/postwain/internal/config"
+)
+
+// The codes that the program exits with. They are documented in the help.
+const (
+	exitOK     = 0
+	exitFailed = 1  // something failed while it was done
+	exitUsage  = 2  // the command line makes no sense
+	exitConfig = 78 // the configuration file does (EX_CONFIG of sysexits.h)
+)
+
+// Env is what a command sees of the process.
+type Env struct {
+	Args           []string // without the program's name
+	Stdin          *os.File // passwords are asked for without echo if it is a terminal
+	Stdout, Stderr io.Writer
+	Getenv         func(string) string
+	Signals        func() <-chan os.Signal // called by commands that take signals
+}
+
+// usageError is a command line that makes no sense.
+type usageError struct{ text string }
+
+func (e usageError) Error() string { return e.text }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
+
+const help = `Postwain serves mail by POP3.
+
+  postwain serve                         serve this machine; makes all it needs
+  postwain serve --config FILE           serve as FILE says
+  postwain config check FILE             tell what is wrong with FILE
+  postwain user add|passwd|list|remove   who may sign in
+  postwain version                       tell the version
+
+Help for one of them: postwain serve --help
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.
+`
+
+// Main runs a command and returns the code to exit with.
+func Main(e Env) int {
+	err := e.run()
+	var usage usageError
+	var problems config.Problems
+	switch {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+		return exitOK
+	case errors.As(err, &usage):
+		fmt.Fprintf(e.Stderr, "postwain: %v\nhelp: postwain --help\n", err)
+		return exitUsage
+	case errors.As(err, &problems):
+		fmt.Fprintln(e.Stderr, problems)
+		return exitConfig
+	}
+	fmt.Fprintf(e.Stderr, "postwain: %v\n", err)
+	return exitFailed
+}
+
+func (e Env) run() error {
+	if len(e.Args) == 0 {
+		fmt.Fprint(e.Stderr, help)
+		return usagef("a command is missing")
+	}
+	verb := e.Args[0]
+	e.Args = e.Args[1:]
+	switch verb {
+	case "serve":
+		return e.serve()
+	case "config":
+		return e.config()
+	case "user":
+		return e.user()
+	case "version", "--version", "-version":
+		return e.version()
+	case "help", "--help", "-help", "-h":
+		_, err := io.WriteString(e.Stdout, help)
+		return err
+	}
+	return usagef("unknown command %q", verb)
+}
+
+// parse reads flags, which may stand before, between and behind the other
+// arguments, and returns those.
+func (e Env) parse(flags *flag.FlagSet, help string) ([]string, error) {
+	flags.SetOutput(io.Discard)
+	flags.Usage = func() {}
+	var rest []string
+	for args := e.Args; ; {
+		err := flags.Parse(args)
+		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprint(e.Stdout, help)
+			return nil, err
+		}
+		if err != nil {
+			return nil, usagef("%v", err)
+		}
+		args = flags.Args()
+		if len(args) == 0 {
+			return rest, nil
+		}
+		rest = append(rest, args[0])
+		args = args[1:]
+	}
+}
+
+func newFlags() *flag.FlagSet { return flag.NewFlagSet("postwain", flag.ContinueOnError) }

@@ -1,0 +1,32 @@
+package cli
+
+import (
+	"fmt"
+
+	"github.com/postwain/postwain/internal/config"
+)
+
+const configHelp = `postwain config check FILE
+
+Tells everything that is wrong with a configuration file, each with its line.
+It looks at the file only, not at what the file names.
+
+  postwain config check /etc/postwain/postwain.toml
+
+Exit codes: 0 nothing is wrong, 1 FILE cannot be read, 78 something is wrong.
+`
+
+func (e Env) config() error {
+	rest, err := e.parse(newFlags(), configHelp)
+	if err != nil {
+		return err
+	}
+	if len(rest) != 2 || rest[0] != "check" {
+		return usagef("write: postwain config check FILE")
+	}
+	if _, err := config.Load(rest[1]); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(e.Stdout, "%s: ok\n", rest[1])
+	return err
+}

@@ -1,0 +1,44 @@
+package cli
+
+import (
+	"context"
+
+	"github.com/postwain/postwain/internal/daemon"
+)
+
+const serveHelp = `postwain serve [--config FILE] [--data DIR]
+
+Serves mail by POP3 until it is told to stop.
+
+Without --config it serves this machine only, from DIR (by default
+~/.local/state/postwain): POP3 at 127.0.0.1:1110 and 127.0.0.1:1995, LMTP at a
+socket in DIR. The first start makes an account and prints how to use it.
+
+With --config it serves as FILE says; DIR is then the state directory, if FILE
+names none. docs/config.md describes FILE.
+
+  postwain serve
+  postwain serve --data /tmp/mail
+  postwain serve --config /etc/postwain/postwain.toml
+
+Signals: HUP reads the configuration and the certificates again, TERM and INT
+stop when the commands in hand are done, the second one at once.
+Exit codes: 0 stopped by a signal, 1 failed, 78 the configuration is wrong.
+`
+
+func (e Env) serve() error {
+	flags := newFlags()
+	file := flags.String("config", "", "")
+	data := flags.String("data", "", "")
+	rest, err := e.parse(flags, serveHelp)
+	if err != nil {
+		return err
+	}
+	if len(rest) > 0 {
+		return usagef("serve takes no argument %q", rest[0])
+	}
+	return daemon.Run(context.Background(), daemon.Options{
+		Config: *file, Data: *data,
+		Stdout: e.Stdout, Stderr: e.Stderr, Getenv: e.Getenv, Signals: e.Signals(),
+	})
+}

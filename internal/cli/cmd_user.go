@@ -1,0 +1,165 @@
+package cli
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"golang.org/x/term"
+
+	"github.com/postwain/postwain/internal/auth/passwdfile"
+	"github.com/postwain/postwain/internal/config"
+	"github.com/postwain/postwain/internal/daemon"
+)
+
+const userHelp = `postwain user add NAME [--password-file F]
+postwain user passwd NAME [--password-file F]
+postwain user remove NAME
+postwain user list
+
+Changes who may sign in. A running server notices by itself. The mail of an
+account that is removed stays where it is.
+
+The password is asked for at a terminal, or is the first line of F; F may be -,
+which is standard input. It is stored as a hash (Argon2id).
+
+The accounts are those of postwain serve with the same --config FILE or
+--data DIR.
+
+  postwain user add alice@example.org --config /etc/postwain/postwain.toml
+  postwain user passwd bob --password-file -
+  postwain user list
+`
+
+// maxPasswordFile bounds what is read for one line.
+const maxPasswordFile = 64 << 10
+
+func (e Env) user() error {
+	flags := newFlags()
+	file := flags.String("config", "", "")
+	data := flags.String("data", "", "")
+	from := flags.String("password-file", "", "")
+	rest, err := e.parse(flags, userHelp)
+	if err != nil {
+		return err
+	}
+	verb := "nothing"
+	if len(rest) > 0 {
+		verb, rest = rest[0], rest[1:]
+	}
+	names := 1
+	switch verb {
+	case "list":
+		names = 0
+	case "add", "passwd", "remove":
+	default:
+		return usagef("user can add, passwd, list and remove, not %s", verb)
+	}
+	if len(rest) != names {
+		return usagef("user %s takes %d names, not %d", verb, names, len(rest))
+	}
+	path, err := e.passwdFile(*file, *data)
+	if err != nil {
+		return err
+	}
+	if verb == "list" {
+		return e.listUsers(path)
+	}
+	return e.editUser(path, verb, rest[0], *from)
+}
+
+// passwdFile is the file of accounts that serve would use.
+func (e Env) passwdFile(file, data string) (string, error) {
+	if file != "" {
+		c, err := config.Load(file)
+		if err != nil {
+			return "", err
+		}
+		return c.Accounts.PasswdFile, nil
+	}
+	z, err := daemon.NewZero(data, e.Getenv)
+	if err != nil {
+		return "", err
+	}
+	return z.PasswdFile(), os.MkdirAll(z.Data, 0o700)
+}
+
+func (e Env) listUsers(path string) error {
+	names, err := passwdfile.List(path)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		if _, err := fmt.Fprintln(e.Stdout, name); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (e Env) editUser(path, verb, name, from string) error {
+	if verb == "remove" {
+		return passwdfile.Remove(path, name)
+	}
+	password, err := e.password(from)
+	if err != nil {
+		return err
+	}
+	if verb == "add" {
+		return passwdfile.Add(path, name, password)
+	}
+	return passwdfile.SetPassword(path, name, password)
+}
+
+// password reads a new password from a file, from standard input, or from
+// whoever sits at the terminal.
+func (e Env) password(from string) (string, error) {
+	if from == "" && term.IsTerminal(int(e.Stdin.Fd())) {
+		return e.ask()
+	}
+	var in io.Reader = e.Stdin
+	if from != "" && from != "-" {
+		f, err := os.Open(from)
+		if err != nil {
+			return "", err
+		}
+		defer f.Close()
+		in = f
+	}
+	text, err := io.ReadAll(io.LimitReader(in, maxPasswordFile))
+	if err != nil {
+		return "", fmt.Errorf("password: %w", err)
+	}
+	line, _, _ := bytes.Cut(text, []byte("\n"))
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	if len(line) == 0 {
+		return "", errors.New("the password is empty")
+	}
+	return string(line), nil
+}
+
+// ask reads a password twice, without showing it.
+func (e Env) ask() (string, error) {
+	read := func(prompt string) ([]byte, error) {
+		fmt.Fprint(e.Stderr, prompt)
+		defer fmt.Fprintln(e.Stderr)
+		return term.ReadPassword(int(e.Stdin.Fd()))
+	}
+	first, err := read("New password: ")
+	if err != nil {
+		return "", fmt.Errorf("password: %w", err)
+	}
+	second, err := read("Once more: ")
+	if err != nil {
+		return "", fmt.Errorf("password: %w", err)
+	}
+	switch {
+	case !bytes.Equal(first, second):
+		return "", errors.New("the two passwords are not the same; nothing was changed")
+	case len(first) == 0:
+		return "", errors.New("the password is empty; nothing was changed")
+	}
+	return string(first), nil
+}

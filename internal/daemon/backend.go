@@ -1,0 +1,113 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/postwain/postwain/internal/config"
+	"github.com/postwain/postwain/internal/lmtp"
+	"github.com/postwain/postwain/maildrop"
+	"github.com/postwain/postwain/pop3server"
+	"github.com/postwain/postwain/sasl"
+)
+
+// accounts is what the servers ask about users.
+type accounts interface {
+	sasl.Authenticator
+	sasl.Looker
+	// Fields gives what an account has beside its password.
+	Fields(ctx context.Context, account string) (map[string]string, error)
+}
+
+// backend gives sessions to POP3 connections.
+type backend struct {
+	accounts accounts
+	store    maildrop.Store
+	policy   pop3server.Policy // of accounts that say nothing else
+}
+
+// NewSession offers passwords where they cannot be overheard.
+func (b *backend) NewSession(_ context.Context, p pop3server.Peer) (pop3server.Session, error) {
+	s := &session{backend: b}
+	if p.Secure {
+		from := sasl.Login{Remote: p.Remote.Addr(), TLS: p.TLS != nil}
+		s.mechanisms = []sasl.Mechanism{sasl.NewPlain(b.accounts, from), sasl.NewLogin(b.accounts, from)}
+	}
+	return s, nil
+}
+
+type session struct {
+	backend    *backend
+	mechanisms []sasl.Mechanism
+}
+
+func (s *session) Mechanisms() []sasl.Mechanism { return s.mechanisms }
+
+// Policy says that accounts may differ: their fields can change at any time.
+func (s *session) Policy() pop3server.Policy {
+	p := s.backend.policy
+	p.LoginDelayPerUser, p.ExpirePerUser = true, true
+	return p
+}
+
+func (s *session) Open(ctx context.Context, account string) (maildrop.Box, pop3server.Policy, error) {
+	policy := s.backend.policy
+	fields, err := s.backend.accounts.Fields(ctx, account)
+	if err == nil {
+		err = override(&policy, fields)
+	}
+	if err != nil {
+		return nil, policy, fmt.Errorf("account %q: %w", account, err)
+	}
+	box, err := s.backend.store.Open(ctx, account)
+	return box, policy, err
+}
+
+func (s *session) Close() error { return nil }
+
+// override puts an account's own fields in place of the site's policy. A field
+// that cannot be read is an error: guessing might remove mail.
+func override(p *pop3server.Policy, fields map[string]string) error {
+	if text, ok := fields["login_delay"]; ok {
+		delay, err := seconds(text)
+		if err != nil {
+			return fmt.Errorf("login_delay: %w", err)
+		}
+		p.LoginDelay = delay
+	}
+	if text, ok := fields["expire"]; ok {
+		var e config.Expire
+		if err := e.UnmarshalText([]byte(text)); err != nil {
+			return fmt.Errorf("expire: %w", err)
+		}
+		p.Expire = time.Duration(e)
+	}
+	return nil
+}
+
+// seconds reads a number of seconds, or a duration with its unit.
+func seconds(text string) (time.Duration, error) {
+	if _, err := strconv.ParseUint(text, 10, 64); err == nil {
+		text += "s"
+	}
+	return config.ParseDuration(text)
+}
+
+// resolver finds the account that an address of LMTP belongs to.
+type resolver struct {
+	accounts sasl.Looker
+	hostname string
+}
+
+func (r *resolver) Resolve(ctx context.Context, address string) (string, error) {
+	for _, name := range lmtp.Names(address, r.hostname) {
+		account, err := r.accounts.Lookup(ctx, name)
+		if !errors.Is(err, sasl.ErrNoUser) {
+			return account, err
+		}
+	}
+	return "", fmt.Errorf("no account for the address: %w", maildrop.ErrNoDrop)
+}

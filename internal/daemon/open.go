@@ -1,0 +1,102 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/postwain/postwain/internal/auth/passwdfile"
+	"github.com/postwain/postwain/internal/config"
+	"github.com/postwain/postwain/internal/fsx"
+	"github.com/postwain/postwain/internal/store/maildir"
+	"github.com/postwain/postwain/maildrop"
+)
+
+// store is where the mail is.
+type store interface {
+	maildrop.Store
+	maildrop.Deliverer
+	Close() error
+}
+
+// openAccounts opens the account sources.
+func (d *Daemon) openAccounts(c *config.Config) (accounts, error) {
+	file, err := passwdfile.Open(c.Accounts.PasswdFile, passwdfile.Options{
+		Report: func(err error) { d.log.Error("accounts", "error", err) },
+	})
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("accounts.passwd_file: %s is not there; make it with: postwain user add NAME --config %s",
+			c.Accounts.PasswdFile, c.File)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("accounts.passwd_file: %w", err)
+	}
+	return file, nil
+}
+
+// openStore opens the mail store and finishes what a crash left undone.
+func (d *Daemon) openStore(c *config.Config) (store, error) {
+	root, template := mailRoot(c.Mail.Path)
+	if err := errors.Join(checkRoot(root), makeState(c.StateDir)); err != nil {
+		return nil, err
+	}
+	state, err := fsx.Open(c.StateDir)
+	if err != nil {
+		return nil, fmt.Errorf("state_dir: %w", err)
+	}
+	mail, err := fsx.Open(root)
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("mail.path: %w", err), state.Close())
+	}
+	s, err := maildir.Open(maildir.Options{
+		Root: mail, Template: template, State: state, Snapshot: c.Mail.Lock == config.Snapshot, Log: d.log.Logger,
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("state_dir %s: %w", c.StateDir, err), state.Close(), mail.Close())
+	}
+	return &dirStore{s, state, mail}, nil
+}
+
+// dirStore is a store with the directories that it works in.
+type dirStore struct {
+	*maildir.Store
+	state, mail fsx.Dir
+}
+
+func (s *dirStore) Close() error {
+	return errors.Join(s.Store.Close(), s.state.Close(), s.mail.Close())
+}
+
+func makeState(dir string) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("state_dir: %w; make it, and give it to the user of the server", err)
+	}
+	if err := writable(dir); err != nil {
+		return fmt.Errorf("state_dir: %s cannot be written by this user (%d): %w", dir, os.Geteuid(), err)
+	}
+	return nil
+}
+
+// DefaultData is the directory for state where none is named.
+func DefaultData(getenv func(string) string) (string, error) {
+	if dir := getenv("STATE_DIRECTORY"); dir != "" {
+		return dir, nil
+	}
+	if os.Geteuid() == 0 {
+		return "/var/lib/postwain", nil
+	}
+	return userData(getenv)
+}
+
+// userData is where a user's own server keeps everything.
+func userData(getenv func(string) string) (string, error) {
+	if dir := getenv("XDG_STATE_HOME"); filepath.IsAbs(dir) {
+		return filepath.Join(dir, "postwain"), nil
+	}
+	if home := getenv("HOME"); filepath.IsAbs(home) {
+		return filepath.Join(home, ".local", "state", "postwain"), nil
+	}
+	return "", errors.New("there is no home directory; name a directory with --data")
+}

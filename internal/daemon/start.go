@@ -1,0 +1,179 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"github.com/postwain/postwain/internal/config"
+	"github.com/postwain/postwain/internal/listen"
+	"github.com/postwain/postwain/pop3server"
+)
+
+// start opens everything and lets connections in. It tells all that fails.
+func (d *Daemon) start(ctx context.Context) error {
+	var wrong []error
+	note := func(err error) {
+		if err != nil {
+			wrong = append(wrong, err)
+		}
+	}
+	var err error
+	d.certificates, err = d.loadCertificates(d.config)
+	note(err)
+	d.accounts, err = d.openAccounts(d.config)
+	note(err)
+	d.store, err = d.openStore(d.config)
+	note(err)
+	sockets, err := d.openSockets(ctx, d.config.Listen)
+	note(err)
+	if len(wrong) > 0 {
+		for _, s := range sockets {
+			_ = s.Close()
+		}
+		if d.store != nil {
+			note(d.store.Close())
+		}
+		return errors.Join(wrong...)
+	}
+	d.limiter = listen.NewLimiter(d.limits())
+	d.sessions = pop3server.NewSessions(0)
+	d.failed = make(chan error, 1)
+	for i, l := range d.config.Listen {
+		d.doors = append(d.doors, d.newDoor(l, sockets[i]))
+	}
+	for _, n := range d.doors {
+		d.serve(n)
+	}
+	return nil
+}
+
+// pairs are the certificates that the configuration names.
+func pairs(c *config.Config) []listen.Pair {
+	if c.TLS.Cert == "" {
+		return nil
+	}
+	all := []listen.Pair{{Cert: c.TLS.Cert, Key: c.TLS.Key}}
+	for _, further := range c.TLS.Certificate {
+		all = append(all, listen.Pair(further))
+	}
+	return all
+}
+
+func (d *Daemon) loadCertificates(c *config.Config) (*listen.Certificates, error) {
+	all := pairs(c)
+	if len(all) == 0 {
+		return nil, nil
+	}
+	certificates, warnings, err := listen.LoadCertificates(all)
+	d.warn(warnings)
+	return certificates, err
+}
+
+func (d *Daemon) warn(all []string) {
+	for _, w := range all {
+		d.log.Warn("certificate", "warning", w)
+	}
+}
+
+// openSockets opens a socket for each listener, in their order, and takes what
+// systemd has passed. It opens all or none.
+func (d *Daemon) openSockets(ctx context.Context, all []config.Listen) ([]net.Listener, error) {
+	passed, err := listen.Activated(d.options.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	sockets := make([]net.Listener, len(all))
+	var wrong []error
+	for _, p := range passed {
+		i := match(p, all, sockets)
+		if i < 0 {
+			wrong = append(wrong, fmt.Errorf("the service manager has passed %s (%s), which no [[listen]] describes", p.Addr(), p.Name))
+			_ = p.Close()
+			continue
+		}
+		sockets[i] = p.Listener
+	}
+	for i, l := range all {
+		if sockets[i] == nil {
+			s, err := listen.Open(ctx, socket(l))
+			if err != nil {
+				wrong = append(wrong, err)
+				continue
+			}
+			sockets[i] = s
+		}
+	}
+	if len(wrong) == 0 {
+		return sockets, nil
+	}
+	for _, s := range sockets {
+		if s != nil {
+			_ = s.Close()
+		}
+	}
+	return nil, errors.Join(wrong...)
+}
+
+// match finds the listener that a passed socket is for: the one of its
+// address, or else the first without a socket whose protocol is its name.
+func match(p listen.Passed, all []config.Listen, taken []net.Listener) int {
+	for i, l := range all {
+		if taken[i] == nil && sameAddress(l.Addr, p.Addr()) {
+			return i
+		}
+	}
+	for i, l := range all {
+		if taken[i] == nil && string(l.Proto) == p.Name {
+			return i
+		}
+	}
+	return -1
+}
+
+func sameAddress(a config.Addr, b net.Addr) bool {
+	if a.Network != b.Network() {
+		return false
+	}
+	if a.Network == "unix" {
+		return a.Address == b.String()
+	}
+	tcp, err := net.ResolveTCPAddr("tcp", a.Address)
+	at, ok := b.(*net.TCPAddr)
+	if err != nil || !ok || tcp.Port != at.Port {
+		return false
+	}
+	return tcp.IP.Equal(at.IP) || len(tcp.IP) == 0 && at.IP.IsUnspecified()
+}
+
+// mailRoot cuts a template at the last directory above all accounts.
+func mailRoot(template string) (root, rest string) {
+	at := slices.Index([]byte(template), '%')
+	if at < 0 {
+		at = len(template)
+	}
+	root, rest = filepath.Split(template[:at])
+	return filepath.Clean(root), rest + template[at:]
+}
+
+// checkRoot makes sure that mail can be kept below root. It does not make it:
+// a disk that is not mounted must not look like an empty one.
+func checkRoot(root string) error {
+	info, err := os.Stat(root)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return fmt.Errorf("mail.path: %s is not there; make the directory, or mount its disk", root)
+	case err != nil:
+		return fmt.Errorf("mail.path: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("mail.path: %s is no directory", root)
+	}
+	if err := writable(root); err != nil {
+		return fmt.Errorf("mail.path: %s cannot be written by this user (%d): %w; give it to the user of the server by chown", root, os.Geteuid(), err)
+	}
+	return nil
+}

@@ -1,0 +1,95 @@
+package daemon
+
+import (
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/postwain/postwain/internal/listen"
+	"github.com/postwain/postwain/internal/lmtp"
+	"github.com/postwain/postwain/internal/obs"
+	"github.com/postwain/postwain/pop3server"
+	"github.com/postwain/postwain/sasl"
+)
+
+func client(p pop3server.Peer) obs.Client {
+	return obs.Client{Remote: p.Remote, Local: p.Local, TLS: p.TLS}
+}
+
+// popTrace logs what happens in POP3 sessions.
+func popTrace(log *obs.Log, limiter *listen.Limiter) pop3server.Trace {
+	return pop3server.Trace{
+		Login: func(p pop3server.Peer, l pop3server.Login) {
+			switch {
+			case l.Err == nil:
+				limiter.SignedIn(p.Remote, p.Local)
+			case errors.Is(l.Err, sasl.ErrRefused):
+				log.AuthFailed(client(p), l.User, l.Mechanism)
+			default:
+				log.LoginRefused(client(p), l.User, l.Mechanism, l.Holder.Remote, l.Err)
+			}
+		},
+		SessionEnd: func(s pop3server.Summary) {
+			log.Session(obs.Session{
+				Client: client(s.Peer), User: s.Account, Method: s.Mechanism,
+				Retrieved: s.Retrieved, Tops: s.Tops, Deleted: s.Deleted, Left: s.Left,
+				OctetsIn: s.OctetsIn, OctetsOut: s.OctetsOut,
+				Duration: s.Duration, End: string(s.Reason), Err: s.Err,
+			})
+		},
+		SizeMismatch: func(account, uid string, announced, sent int64) {
+			log.Warn("pop3: a message had another size than was announced",
+				"user", obs.User(account), "uid", uid, "announced", announced, "sent", sent)
+		},
+		Fault: func(p pop3server.Peer, account string, err error) {
+			log.Error("pop3: fault", "user", obs.User(account), "rip", p.Remote.String(), "error", err)
+		},
+		Panic: func(p pop3server.Peer, value any, stack []byte) {
+			log.Error("pop3: panic in a session", "rip", p.Remote.String(), "error", value, "stack", obs.Stack(stack))
+		},
+	}
+}
+
+// lmtpTrace logs what becomes of mail.
+func lmtpTrace(log *obs.Log) lmtp.Trace {
+	return lmtp.Trace{
+		Recipient: func(r lmtp.Result) {
+			if r.Err == nil {
+				log.Info("lmtp: delivered", "to", obs.User(r.To), "user", obs.User(r.Account), "from", obs.User(r.From),
+					"size", r.Size, "id", r.ID)
+				return
+			}
+			log.Warn("lmtp: refused", "to", obs.User(r.To), "from", obs.User(r.From), "size", r.Size, "code", r.Code,
+				"error", r.Err, "id", r.ID)
+		},
+		Accept: func(err error) { log.Warn("lmtp: connection not accepted", "error", err) },
+	}
+}
+
+// refusals logs connections that were closed at the door: the first at once,
+// the others as a number, so that a flood is no flood of lines.
+type refusals struct {
+	log *obs.Log
+
+	mu     sync.Mutex
+	next   time.Time
+	silent int
+}
+
+// refusalPause is the time between two lines about refusals.
+const refusalPause = 10 * time.Second
+
+func (r *refusals) tell(remote net.Addr, why error) {
+	now := time.Now()
+	r.mu.Lock()
+	if now.Before(r.next) {
+		r.silent++
+		r.mu.Unlock()
+		return
+	}
+	more := r.silent
+	r.silent, r.next = 0, now.Add(refusalPause)
+	r.mu.Unlock()
+	r.log.Warn("connection refused", "rip", remote.String(), "error", why, "more", more)
+}
