@@ -72,7 +72,10 @@ func random(seed uint64) Choice {
 		if tears := e.tears(r); len(tears) > 0 && r.IntN(4) == 0 {
 			return tears[r.IntN(len(tears))]
 		}
-		return fate{part: part(r.IntN(2))}
+		if r.IntN(2) == 0 {
+			return fate{}
+		}
+		return fate{part: whole}
 	}}
 }
 
@@ -110,11 +113,12 @@ func (f fate) String() string {
 	return "all"
 }
 
-// Choices lists at most max choices (at least [None] and [All]) for a crash
+// Choices lists at most limit choices (but always [None] and [All]) for a crash
 // now: each prefix of what is unsynced, all but one, only one, one in part; if
 // that is too many a sample of it, if too few random ones besides. The same
 // seed gives the same choices.
-func (s *FS) Choices(max int, seed uint64) []Choice {
+func (s *FS) Choices(limit int, seed uint64) []Choice {
+	limit = max(limit, 2)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	r := rand.New(rand.NewPCG(seed, 0))
@@ -127,7 +131,7 @@ func (s *FS) Choices(max int, seed uint64) []Choice {
 	}
 	r.Shuffle(len(more), func(i, j int) { more[i], more[j] = more[j], more[i] })
 	if len(s.log) > 1 {
-		for range max - len(more) {
+		for range limit - len(more) {
 			more = append(more, random(r.Uint64()))
 		}
 	}
@@ -136,7 +140,7 @@ func (s *FS) Choices(max int, seed uint64) []Choice {
 		seen = map[string]bool{s.key(list[0]): true}
 	)
 	for _, c := range append([]Choice{All()}, more...) {
-		if key := s.key(c); !seen[key] && len(list) < max || len(list) < 2 && len(s.log) > 0 {
+		if key := s.key(c); !seen[key] && len(list) < limit {
 			seen[key] = true
 			list = append(list, c)
 		}
@@ -154,11 +158,11 @@ func (s *FS) key(c Choice) string {
 	return string(b)
 }
 
-// Crashes yields the disks that a crash now may leave, for at most max
+// Crashes yields the disks that a crash now may leave, one for each of
 // [FS.Choices].
-func (s *FS) Crashes(max int, seed uint64) iter.Seq[*FS] {
+func (s *FS) Crashes(limit int, seed uint64) iter.Seq[*FS] {
 	return func(yield func(*FS) bool) {
-		for _, c := range s.Choices(max, seed) {
+		for _, c := range s.Choices(limit, seed) {
 			if !yield(s.Crash(c)) {
 				return
 			}
