@@ -158,6 +158,16 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// WriteByte is Write of one octet.
+func (w *Writer) WriteByte(c byte) error {
+	if w.room(1) {
+		w.buf[w.n] = c
+		w.n++
+		w.total++
+	}
+	return w.err
+}
+
 // WriteString is Write without a copy of s.
 func (w *Writer) WriteString(s string) (int, error) {
 	w.raw(s)

@@ -129,7 +129,7 @@ func (a *authorizing) noPasswords() reply {
 
 // apopCommand hands the argument, name and digest, to the mechanism.
 func (a *authorizing) apopCommand(ctx context.Context, arg []byte) reply {
-	m := a.apop()
+	m := a.apop
 	if m == nil {
 		return refuse("", textNoMechanism)
 	}
@@ -202,6 +202,8 @@ func (a *authorizing) login(ctx context.Context, l Login) reply {
 // enter opens the maildrop of account. A session of this process that has been
 // idle there gives way.
 func (c *conn) enter(ctx context.Context, account string) (holder Peer, err error) {
+	ctx, cancel := context.WithDeadline(ctx, c.began.Add(c.opt.LoginTimeout))
+	defer cancel()
 	err = c.tryEnter(ctx, account)
 	if errors.Is(err, maildrop.ErrInUse) || errors.Is(err, ErrTooManySessions) {
 		var done bool

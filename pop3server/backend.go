@@ -30,13 +30,15 @@ type Session interface {
 	// Mechanisms are the SASL mechanisms offered to this peer, strongest
 	// first. USER and PASS are offered if PLAIN is among them, and run it. A
 	// mechanism that has the method Challenge() string is APOP: its challenge
-	// goes into the greeting.
+	// goes into the greeting, and its Exchange is given the argument of the
+	// APOP command, the name and the digest.
 	Mechanisms() []sasl.Mechanism
 	// Policy is what CAPA announces before login.
 	Policy() Policy
 	// Open gives the maildrop of a proved account and the policy that holds
 	// for it. A *pop3.Error is shown to the client as it is, the sentinels of
-	// maildrop by their response codes, and anything else as [SYS/TEMP].
+	// maildrop by their response codes, and anything else as [SYS/TEMP]. ctx
+	// ends when Open has returned, or when the time for the login is over.
 	Open(ctx context.Context, account string) (maildrop.Box, Policy, error)
 	// Close ends the session. The Box is closed by then.
 	Close() error

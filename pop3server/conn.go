@@ -28,7 +28,8 @@ const (
 
 var errNotPOP3 = errors.New("pop3server: client does not speak POP3")
 
-// conn is one connection. Everything but state is used by its goroutine alone.
+// conn is one connection. Its goroutine alone uses it, but for end and Close:
+// they touch state and the wire, and Sessions reads the peer of who is seated.
 type conn struct {
 	srv   *Server
 	opt   *Options
@@ -40,6 +41,7 @@ type conn struct {
 
 	session    Session
 	mechanisms []sasl.Mechanism
+	apop       sasl.Mechanism // its challenge was in the greeting; nil: none, or a later session
 	policy     Policy
 	seat       *seat        // among the sessions of the account; nil before login
 	box        maildrop.Box // nil before login and after the commit
@@ -93,8 +95,8 @@ func (c *conn) start(ctx context.Context) bool {
 		return false
 	}
 	c.out.OK().Text(c.opt.Hostname).Text(c.say(textReady))
-	if a := c.apop(); a != nil {
-		c.out.Text(a.(challenger).Challenge())
+	if c.apop = c.findAPOP(); c.apop != nil {
+		c.out.Text(c.apop.(challenger).Challenge())
 	}
 	c.out.End()
 	return true
@@ -136,7 +138,7 @@ func (c *conn) handshake() bool {
 func (c *conn) newSession(ctx context.Context) error {
 	if c.session != nil {
 		c.session.Close()
-		c.session, c.mechanisms = nil, nil
+		c.session, c.mechanisms, c.apop = nil, nil, nil
 	}
 	s, err := c.opt.Backend.NewSession(ctx, c.sum.Peer)
 	if err != nil {

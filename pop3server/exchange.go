@@ -48,12 +48,8 @@ func (c *conn) find(name string) sasl.Mechanism {
 	return nil
 }
 
-// apop returns the mechanism whose challenge the greeting has, or nil. A
-// session made by STLS has not greeted, so its challenge is unknown.
-func (c *conn) apop() sasl.Mechanism {
-	if c.sum.Peer.TLS != nil && !c.opt.Implicit {
-		return nil
-	}
+// findAPOP returns the mechanism with a challenge for the greeting, or nil.
+func (c *conn) findAPOP() sasl.Mechanism {
 	for _, m := range c.mechanisms {
 		if _, ok := m.(challenger); ok {
 			return m

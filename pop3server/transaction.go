@@ -103,6 +103,8 @@ func (t *transacting) message(arg []byte) (i int, ok bool) {
 	return n - 1, true
 }
 
+// unmark takes all marks back, also those of EXPIRE 0: a client that resets
+// wants to find everything again.
 func (t *transacting) unmark() {
 	t.deleted, t.retrieved = nil, nil
 	t.count, t.octets = len(t.messages), 0

@@ -32,19 +32,28 @@ const (
 )
 
 // Writer sends one message. It passes on slices of what it is given and writes
-// the octets to be added between them, so the destination should have a buffer.
+// the octets to be added between them, so the destination should have a buffer;
+// best it is an io.ByteWriter, too.
 type Writer struct {
 	w   io.Writer
+	b   io.ByteWriter // w, if it is one
 	at  place
 	n   int64
 	err error
 }
 
 // NewWriter returns a Writer for one message to w.
-func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
+func NewWriter(w io.Writer) *Writer {
+	d := new(Writer)
+	d.Reset(w)
+	return d
+}
 
 // Reset makes d what NewWriter returns, for another message.
-func (d *Writer) Reset(w io.Writer) { *d = Writer{w: w} }
+func (d *Writer) Reset(w io.Writer) {
+	*d = Writer{w: w}
+	d.b, _ = w.(io.ByteWriter)
+}
 
 // Octets is the number of octets written so far as the receiver will count
 // them: with the line ends that were repaired, without the dots that were added.
@@ -60,7 +69,7 @@ func (d *Writer) Write(p []byte) (int, error) {
 	for i < len(p) {
 		if d.at == lineStart && p[i] == '.' {
 			d.send(p[start:i])
-			d.add(".")
+			d.addByte('.')
 			start = i
 		}
 		j := bytes.IndexByte(p[i:], '\n')
@@ -70,7 +79,7 @@ func (d *Writer) Write(p []byte) (int, error) {
 		j += i
 		if j == i && d.at != afterCR || j > i && p[j-1] != '\r' {
 			d.send(p[start:j])
-			d.add("\r")
+			d.addByte('\r')
 			d.n++
 			start = j
 		}
@@ -142,6 +151,15 @@ func (d *Writer) send(p []byte) {
 	n, err := d.w.Write(p)
 	d.n += int64(n)
 	d.err = err
+}
+
+// addByte is add for the octet that is added most.
+func (d *Writer) addByte(c byte) {
+	if d.b == nil {
+		d.add(string(rune(c)))
+	} else if d.err == nil {
+		d.err = d.b.WriteByte(c)
+	}
 }
 
 // add sends octets that the message does not have.
