@@ -14,8 +14,8 @@ Without --config it serves this machine only, from DIR (by default
 ~/.local/state/postwain): POP3 at 127.0.0.1:1110 and 127.0.0.1:1995, LMTP at a
 socket in DIR. The first start makes an account and prints how to use it.
 
-With --config it serves as FILE says; DIR is then the state directory, if FILE
-names none. docs/config.md describes FILE.
+With --config it serves as FILE says; DIR is then the state directory, and comes
+before state_dir in FILE. docs/config.md describes FILE.
 
   postwain serve
   postwain serve --data /tmp/mail

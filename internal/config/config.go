@@ -31,8 +31,8 @@ type Config struct {
 	Hostname string `toml:"hostname"`
 	// StateDir is the directory of what the server must remember beside the
 	// mail: its commit journal and its lock. It must be on a local disk, and
-	// each server has its own. Unset: the --data directory, else
-	// $STATE_DIRECTORY (systemd sets it), else /var/lib/postwain for root and
+	// each server has its own. --data comes before it. Unset: $STATE_DIRECTORY
+	// (systemd sets it), else /var/lib/postwain for root and
 	// ~/.local/state/postwain for anybody else.
 	StateDir string `toml:"state_dir"`
 

@@ -14,17 +14,29 @@ import (
 	"github.com/postwain/postwain/sasl"
 )
 
-// accounts is what the servers ask about users.
-type accounts interface {
-	sasl.Authenticator
-	sasl.Looker
-	// Fields gives what an account has beside its password.
-	Fields(ctx context.Context, account string) (map[string]string, error)
+// attempt is an error of a login with the name that was tried, which not every
+// mechanism's command tells.
+type attempt struct {
+	user string
+	error
+}
+
+func (a *attempt) Unwrap() error { return a.error }
+
+// naming adds the name to an account source's errors.
+type naming struct{ sasl.Authenticator }
+
+func (n naming) Authenticate(ctx context.Context, l sasl.Login) (string, error) {
+	account, err := n.Authenticator.Authenticate(ctx, l)
+	if err != nil {
+		return "", &attempt{l.User, err}
+	}
+	return account, nil
 }
 
 // backend gives sessions to POP3 connections.
 type backend struct {
-	accounts accounts
+	accounts *accounts
 	store    maildrop.Store
 	policy   pop3server.Policy // of accounts that say nothing else
 }
@@ -34,7 +46,7 @@ func (b *backend) NewSession(_ context.Context, p pop3server.Peer) (pop3server.S
 	s := &session{backend: b}
 	if p.Secure {
 		from := sasl.Login{Remote: p.Remote.Addr(), TLS: p.TLS != nil}
-		s.mechanisms = []sasl.Mechanism{sasl.NewPlain(b.accounts, from), sasl.NewLogin(b.accounts, from)}
+		s.mechanisms = []sasl.Mechanism{sasl.NewPlain(naming{b.accounts}, from), sasl.NewLogin(naming{b.accounts}, from)}
 	}
 	return s, nil
 }
@@ -55,7 +67,7 @@ func (s *session) Policy() pop3server.Policy {
 
 func (s *session) Open(ctx context.Context, account string) (maildrop.Box, pop3server.Policy, error) {
 	policy := s.backend.policy
-	fields, err := s.backend.accounts.Fields(ctx, account)
+	fields, err := s.backend.accounts.fields(ctx, account)
 	if err == nil {
 		err = override(&policy, fields)
 	}

@@ -46,7 +46,7 @@ type Daemon struct {
 	notify  notifier
 
 	store        store
-	accounts     accounts
+	accounts     *accounts
 	certificates *listen.Certificates // nil: no TLS
 	limiter      *listen.Limiter      // of POP3 connections
 	sessions     *pop3server.Sessions

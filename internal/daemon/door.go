@@ -130,6 +130,7 @@ func (d *Daemon) lmtpOptions() lmtp.Options {
 		Resolver:       &resolver{d.accounts, d.config.Hostname},
 		MaxMessage:     int64(d.config.Limits.MessageSize),
 		MaxConnections: d.config.Limits.LMTPConnections,
+		Spool:          lmtp.SpoolIn(d.config.StateDir),
 		Trace:          lmtpTrace(d.log),
 	}
 }

@@ -1,17 +1,20 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
 
+	"github.com/postwain/postwain/internal/auth"
 	"github.com/postwain/postwain/internal/auth/passwdfile"
 	"github.com/postwain/postwain/internal/config"
 	"github.com/postwain/postwain/internal/fsx"
 	"github.com/postwain/postwain/internal/store/maildir"
 	"github.com/postwain/postwain/maildrop"
+	"github.com/postwain/postwain/sasl"
 )
 
 // store is where the mail is.
@@ -21,8 +24,16 @@ type store interface {
 	Close() error
 }
 
+// accounts is what the servers ask about users.
+type accounts struct {
+	sasl.Authenticator
+	sasl.Looker
+	fields func(ctx context.Context, account string) (map[string]string, error)
+	file   *passwdfile.File
+}
+
 // openAccounts opens the account sources.
-func (d *Daemon) openAccounts(c *config.Config) (accounts, error) {
+func (d *Daemon) openAccounts(c *config.Config) (*accounts, error) {
 	file, err := passwdfile.Open(c.Accounts.PasswdFile, passwdfile.Options{
 		Report: func(err error) { d.log.Error("accounts", "error", err) },
 	})
@@ -33,7 +44,13 @@ func (d *Daemon) openAccounts(c *config.Config) (accounts, error) {
 	if err != nil {
 		return nil, fmt.Errorf("accounts.passwd_file: %w", err)
 	}
-	return file, nil
+	all, err := auth.New(auth.Options{Sources: []auth.Source{{
+		Authenticator: file, Looker: file, Secrets: file, Fields: file.Fields, Version: file.Version, Costly: true,
+	}}})
+	if err != nil {
+		return nil, fmt.Errorf("accounts: %w", err)
+	}
+	return &accounts{all.Authenticator, all.Looker, all.Fields, file}, nil
 }
 
 // openStore opens the mail store and finishes what a crash left undone.

@@ -25,7 +25,7 @@ func (d *Daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	users, err := d.openAccounts(c)
+	users, err := d.reopenAccounts(c)
 	if err != nil {
 		return err
 	}
@@ -43,6 +43,15 @@ func (d *Daemon) reload(ctx context.Context) error {
 	d.limiter.Configure(d.limits())
 	d.exchangeDoors(c, added, sockets)
 	return nil
+}
+
+// reopenAccounts keeps the accounts, with all that is remembered of logins, if
+// the file is still the same one.
+func (d *Daemon) reopenAccounts(c *config.Config) (*accounts, error) {
+	if c.Accounts != d.config.Accounts {
+		return d.openAccounts(c)
+	}
+	return d.accounts, d.accounts.file.Reload()
 }
 
 // fixed finds what cannot change while the server runs.

@@ -21,6 +21,10 @@ func client(p pop3server.Peer) obs.Client {
 func popTrace(log *obs.Log, limiter *listen.Limiter) pop3server.Trace {
 	return pop3server.Trace{
 		Login: func(p pop3server.Peer, l pop3server.Login) {
+			var a *attempt
+			if l.User == "" && errors.As(l.Err, &a) {
+				l.User = a.user
+			}
 			switch {
 			case l.Err == nil:
 				limiter.SignedIn(p.Remote, p.Local)
