@@ -1,3 +1,5 @@
+//go:build linux
+
 package rig
 
 import (
@@ -115,5 +117,6 @@ func (c Certificates) Client() (*tls.Config, error) {
 	}
 	roots := x509.NewCertPool()
 	roots.AppendCertsFromPEM(data)
-	return &tls.Config{ServerName: Host, RootCAs: roots, MinVersion: tls.VersionTLS13, SessionTicketsDisabled: true}, nil
+	return &tls.Config{ServerName: Host, RootCAs: roots, MinVersion: tls.VersionTLS13,
+		SessionTicketsDisabled: true, CurvePreferences: []tls.CurveID{tls.X25519}}, nil
 }

@@ -1,3 +1,5 @@
+//go:build linux
+
 package rig
 
 import (
@@ -92,7 +94,7 @@ service lmtp {
     mode = 0666
   }
 {{if not .Style.Stock}}  service_count = 0
-  process_min_avail = {{.Style.Processes}}
+  process_min_avail = 16
 {{end}}}
 service auth {
   client_limit = {{.AuthClients}}

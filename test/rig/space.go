@@ -1,3 +1,5 @@
+//go:build linux
+
 // Package rig runs real mail programs on loopback, for the interop tests and
 // for the benchmarks: a directory with mail, accounts and certificates, and
 // the daemons that serve it. Everything lives below one temporary directory,
