@@ -1,0 +1,166 @@
+// Package auth makes one account source of many: it asks them in order,
+// remembers what was proved, lets only so much work run at once, and makes
+// guessing slow.
+//
+// The order of the decorators is their meaning. Names and passwords are
+// brought to their canonical form first, so that nobody has two keys. What the
+// cache knows is neither delayed nor verified again, so that a guesser behind
+// the same address, or at the same name, does not slow down those whose
+// password is known to be right from where they are. The delay comes before
+// the work and holds nothing up but its own connection.
+package auth
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/postwain/postwain/sasl"
+)
+
+// Source is an account source, by what it can do. A part is nil if it cannot.
+type Source struct {
+	Authenticator sasl.Authenticator
+	Looker        sasl.Looker
+	Secrets       sasl.SecretSource
+	Tokens        sasl.TokenVerifier
+
+	// Fields gives what the source says of an account beside its password,
+	// such as its own limits. The map must not be changed. The error wraps
+	// sasl.ErrNoUser, or it is an outage.
+	Fields func(ctx context.Context, account string) (map[string]string, error)
+	// Version gives a number that changes when what the source knows of a
+	// name does, so that what was remembered of it is forgotten. It does no
+	// input or output to speak of.
+	Version func(name string) uint64
+
+	// Costly says that Authenticator spends processor time and memory on
+	// each call, as hashing does. Not so a source that asks a server.
+	Costly bool
+}
+
+// Options are the choices of New. The zero value of each is its default.
+type Options struct {
+	// Sources are asked in order. Who is refused by one may be proved by the
+	// next; an outage of one is an outage unless a later one proves it.
+	Sources []Source
+
+	// Parallel is how many costly calls may run at once. Zero: twice the
+	// number of processors.
+	Parallel int
+	// Queue is how many more may wait for that; who comes then gets
+	// sasl.ErrBusy. Zero: 64 for each that may run.
+	Queue int
+	// Wait is how long they wait before they get sasl.ErrBusy. Zero: 15 s.
+	Wait time.Duration
+
+	// Remember is how long a proved password counts without being verified
+	// again, if the source's Version stays. Zero: an hour. Negative: not at all.
+	Remember time.Duration
+
+	// NoDelay lets everybody guess as fast as they can.
+	NoDelay bool
+}
+
+// errRefused is the one error of everybody who is refused.
+var errRefused = fmt.Errorf("auth: %w", sasl.ErrRefused)
+
+// New returns the source that a server asks. It has the parts that any of
+// o.Sources has, and is for use by many goroutines.
+//
+// Its Authenticate gives every refusal the same error. Wrong passwords make
+// the next attempts from the address (IPv4) or its /64 (IPv6) wait for 2, 4, 8
+// and 15 seconds, loopback excepted, and many of them at one name make those
+// at that name wait for up to 4 seconds, whether there is such an account or
+// not. A minute takes one back. The same wrong password again is no new guess.
+// Nobody is locked out.
+func New(o Options) (Source, error) {
+	if len(o.Sources) == 0 {
+		return Source{}, errors.New("auth: no account sources")
+	}
+	if o.Parallel <= 0 {
+		o.Parallel = 2 * runtime.GOMAXPROCS(0)
+	}
+	if o.Queue <= 0 {
+		o.Queue = 64 * o.Parallel
+	}
+	if o.Wait <= 0 {
+		o.Wait = 15 * time.Second
+	}
+	if o.Remember == 0 {
+		o.Remember = time.Hour
+	}
+	l := newLimit(o.Parallel, o.Queue, o.Wait)
+	sources := make([]Source, len(o.Sources))
+	for i, s := range o.Sources {
+		if s.Costly && s.Authenticator != nil {
+			s.Authenticator = limited{l, s.Authenticator}
+		}
+		sources[i] = s
+	}
+	s := chained(sources)
+	if s.Authenticator != nil {
+		if !o.NoDelay {
+			s.Authenticator = newThrottle(s.Authenticator)
+		}
+		if o.Remember > 0 {
+			s.Authenticator = newCache(s.Authenticator, s.Version, o.Remember)
+		}
+	}
+	return prepared(s), nil
+}
+
+// prepared gives s canonical names and passwords.
+func prepared(s Source) Source {
+	p := preparing{s}
+	if s.Authenticator != nil {
+		s.Authenticator = p
+	}
+	if s.Looker != nil {
+		s.Looker = p
+	}
+	if s.Secrets != nil {
+		s.Secrets = p
+	}
+	if s.Tokens != nil {
+		s.Tokens = p
+	}
+	return s
+}
+
+// preparing stands for those parts of inner that are not nil.
+type preparing struct{ inner Source }
+
+func (p preparing) Authenticate(ctx context.Context, l sasl.Login) (account string, err error) {
+	if l.User, err = sasl.PrepareUser(l.User); err != nil {
+		return "", errRefused // there can be no such account
+	}
+	l.Password = sasl.PreparePassword(l.Password)
+	return p.inner.Authenticator.Authenticate(ctx, l)
+}
+
+func (p preparing) Lookup(ctx context.Context, name string) (account string, err error) {
+	if name, err = sasl.PrepareUser(name); err != nil {
+		return "", errNoUser
+	}
+	return p.inner.Looker.Lookup(ctx, name)
+}
+
+func (p preparing) Secret(ctx context.Context, name, scheme string) (account string, secret []byte, err error) {
+	if name, err = sasl.PrepareUser(name); err != nil {
+		return "", nil, errRefused
+	}
+	return p.inner.Secrets.Secret(ctx, name, scheme)
+}
+
+// VerifyToken allows an empty name: the token itself may tell it.
+func (p preparing) VerifyToken(ctx context.Context, user, token string) (account string, err error) {
+	if user != "" {
+		if user, err = sasl.PrepareUser(user); err != nil {
+			return "", errRefused
+		}
+	}
+	return p.inner.Tokens.VerifyToken(ctx, user, token)
+}
