@@ -79,7 +79,9 @@ type explorer struct {
 
 // explore crashes run wherever it is to be crashed.
 func (x *explorer) explore(run func(*FS)) error {
-	for _, n := range x.points(x.New, run, x.Points) {
+	whole := x.New()
+	run(whole)
+	for _, n := range x.sample(whole.points()) {
 		s := crashed(x.New, run, n)
 		for _, choice := range s.Choices(x.Max, x.Seed+uint64(n)) {
 			if err := x.restart(s, choice, x.Depth, 2+x.Max/8); err != nil {
@@ -105,6 +107,7 @@ func (x *explorer) restart(s *FS, choice Choice, depth, walks int) error {
 	if x.Recover != nil {
 		x.Recover(left)
 	}
+	points := left.points()
 	if err := x.check(left); err != nil {
 		return fmt.Errorf("%w\nthe disk then:\n%s", err, s.Crash(choice).Tree())
 	}
@@ -112,7 +115,6 @@ func (x *explorer) restart(s *FS, choice Choice, depth, walks int) error {
 		return nil
 	}
 	start := func() *FS { return s.Crash(choice) }
-	points := x.points(start, x.Recover, 0)
 	for range walks {
 		n := points[x.random.IntN(len(points))]
 		again := crashed(start, x.Recover, n)
@@ -125,28 +127,28 @@ func (x *explorer) restart(s *FS, choice Choice, depth, walks int) error {
 	return nil
 }
 
-// points runs once and returns the operations to crash at, and one behind the
-// last.
-func (x *explorer) points(start func() *FS, run func(*FS), most int) []int {
-	s := start()
-	run(s)
+// points returns the operations so far to crash at: all that change something,
+// and one behind the last.
+func (s *FS) points() []int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	var points []int
-	for _, op := range s.Ops() {
+	for _, op := range s.ops {
 		if op.Kind.Changes() {
 			points = append(points, op.N)
 		}
 	}
-	if most > 0 && len(points) > most {
-		x.random.Shuffle(len(points), func(i, j int) { points[i], points[j] = points[j], points[i] })
-		points = points[:most]
-	}
-	return append(points, s.total()+1)
+	return append(points, s.count+1)
 }
 
-func (s *FS) total() int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.count
+// sample keeps as many of the points as Config wants, and the last.
+func (x *explorer) sample(points []int) []int {
+	last := len(points) - 1
+	if x.Points == 0 || last <= x.Points {
+		return points
+	}
+	x.random.Shuffle(last, func(i, j int) { points[i], points[j] = points[j], points[i] })
+	return append(points[:x.Points], points[last])
 }
 
 // explain adds to err how s came to its crash at operation n and what it left:
