@@ -79,9 +79,9 @@ type explorer struct {
 
 // explore crashes run wherever it is to be crashed.
 func (x *explorer) explore(run func(*FS)) error {
-	whole := x.New()
-	run(whole)
-	for _, n := range x.sample(whole.points()) {
+	uncut := x.New()
+	run(uncut)
+	for _, n := range x.sample(uncut.points()) {
 		s := crashed(x.New, run, n)
 		for _, choice := range s.Choices(x.Max, x.Seed+uint64(n)) {
 			if err := x.restart(s, choice, x.Depth, 2+x.Max/8); err != nil {
