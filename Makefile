@@ -1,0 +1,50 @@
+SHELL := /bin/bash -e -o pipefail
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+PUBLIC      := ./maildrop/... ./pop3/... ./pop3server/... ./sasl/...
+FUZZTIME    ?= 10s
+BENCHFLAGS  ?= -write
+
+.PHONY: help test race lint cross fuzz interop bench
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\): ## /\1\t/p' $(MAKEFILE_LIST)
+
+test: ## run the tests; needs nothing but Go
+	go test ./...
+
+race: ## run the tests with the race detector; needs a C compiler
+	go test -race ./...
+
+lint: ## check format, vet and staticcheck
+	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
+	go vet ./...
+	go vet -tags interop ./test/...
+	go run $(STATICCHECK) ./...
+	go run $(STATICCHECK) -tags interop ./test/...
+
+cross: ## build and vet for the other platforms
+	for arch in amd64 arm64; do \
+		echo "linux darwin windows, $$arch"; \
+		GOOS=linux GOARCH=$$arch go build ./...; \
+		GOOS=darwin GOARCH=$$arch go build ./...; \
+		GOOS=darwin GOARCH=$$arch go vet ./...; \
+		GOOS=windows GOARCH=$$arch go build $(PUBLIC); \
+		GOOS=windows GOARCH=$$arch go vet $(PUBLIC); \
+	done
+
+fuzz: ## run each fuzz target for FUZZTIME
+	for pkg in $$(go list ./...); do \
+		for name in $$(go test -list '^Fuzz' $$pkg | grep '^Fuzz' || true); do \
+			echo "$$pkg $$name"; \
+			go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) $$pkg; \
+		done; \
+	done
+
+interop: ## run other people's clients and servers; installs them, needs Debian and root
+	test/interop/install
+	go test -tags interop -count 1 -timeout 15m ./test/interop
+
+bench: ## measure beside Dovecot into docs/BENCHMARKS.md; needs Debian and root
+	test/interop/install
+	go run ./bench $(BENCHFLAGS)
