@@ -130,14 +130,13 @@ func (f *File) changed() bool {
 	if err != nil {
 		info = fsx.Info{}
 	}
-	if info != f.seen.info {
-		return true
-	}
-	if f.seen.settled || err != nil {
-		return false
-	}
-	// It was read while still warm: once more, when it no longer is.
-	return time.Since(info.Changed) > settleTime
+	return f.seen.outdated(info, time.Now())
+}
+
+// outdated reports whether a file that is now as info says must be read: it is
+// another, or it was read while still warm and no longer is.
+func (s stamp) outdated(info fsx.Info, now time.Time) bool {
+	return info != s.info || !s.settled && now.Sub(info.Changed) > settleTime
 }
 
 // find gives the line of a name, or nil.
