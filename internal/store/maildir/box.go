@@ -118,7 +118,7 @@ func (b *box) keepSizes() {
 		place[e.file().base()] = i
 	}
 	l := *d.list
-	l.msgs, l.entries, l.mixed = slices.Clone(l.msgs), slices.Clone(l.entries), true
+	l.msgs, l.entries, l.learnt = slices.Clone(l.msgs), slices.Clone(l.entries), true
 	for i, c := range b.resize {
 		if at, ok := place[b.list.entries[i].file().base()]; ok {
 			l.msgs[at].Size = c.octets()

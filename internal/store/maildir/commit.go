@@ -115,7 +115,7 @@ func (b *box) forget(deleted []int) {
 	for _, i := range deleted {
 		dead[i] = true
 	}
-	l := &listing{uids: b.list.uids, nuids: b.list.nuids, mixed: b.list.mixed}
+	l := &listing{uids: b.list.uids, nuids: b.list.nuids, learnt: b.list.learnt}
 	for i, e := range b.list.entries {
 		if !dead[i] {
 			l.entries = append(l.entries, e)

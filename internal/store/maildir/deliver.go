@@ -107,27 +107,29 @@ func (d *drop) loadKeys(ctx context.Context, t *target) error {
 	return nil
 }
 
-// deliver delivers. last is the last part of the unique name.
+// deliver delivers. last is the last part of the unique name, which is made
+// when the message is complete: that is when it arrives.
 func (s *Store) deliver(ctx context.Context, d *drop, t *target, in maildrop.Incoming, last string, r io.Reader) error {
+	tmp := s.names.next(now(), random())
+	c, err := s.writeTmp(ctx, t, tmp, in.Time, r)
+	if err != nil {
+		return err
+	}
 	unique := ""
 	if in.Time.IsZero() {
 		unique = s.names.next(now(), last)
 	} else {
 		unique = s.names.imported(in.Time, last)
 	}
-	c, err := s.writeTmp(ctx, t, unique, in.Time, r)
-	if err != nil {
-		return err
-	}
 	name := fileName(unique, c.bytes, c.octets())
 	if in.UID != "" {
 		err = s.importUID(ctx, d, t, uidRec{kindUnique, in.UID, unique})
 	}
 	if err == nil {
-		err = t.tmp.Move(unique, t.new, name)
+		err = t.tmp.Move(tmp, t.new, name)
 	}
 	if err != nil {
-		t.tmp.Remove(unique)
+		t.tmp.Remove(tmp)
 		return err
 	}
 	if err := t.group.Do(t.new.Sync); err != nil {

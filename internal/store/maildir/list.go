@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -46,10 +47,10 @@ type listing struct {
 	uids    *uidTable // with which it was made
 	nuids   int       // and how many records that had
 	twins   bool      // some message has two names
-	mixed   bool      // the order is not that of the names, or sizes were counted
+	learnt  bool      // something in it is not told by the names
 }
 
-func (l *listing) worthIndex() bool { return len(l.msgs) >= small || l.mixed }
+func (l *listing) worthIndex() bool { return len(l.msgs) >= small || l.learnt }
 
 func (l *listing) weight() int {
 	n := 128
@@ -124,7 +125,8 @@ func (s *Store) refresh(ctx context.Context, d *drop, f *folder) error {
 func (s *Store) adopt(ctx context.Context, d *drop, f *folder, known *listing) error {
 	b := builder{Store: s, drop: d, folder: f, known: known, items: make([]item, len(known.entries))}
 	for i, e := range known.entries {
-		b.items[i] = item{file: e.file(), rank: i}
+		sec, usec := arrival(e.name[:uniqueLen(e.name)])
+		b.items[i] = item{file: e.file(), sec: sec, usec: usec, rank: i}
 	}
 	return b.build(ctx, known.at)
 }
@@ -144,9 +146,10 @@ type builder struct {
 type item struct {
 	file
 	sec, usec int64
-	rank      int    // in the order of known; -1 if new
+	rank      int    // place among known; -1 if new
 	inode     uint64 // if the base does not name the message alone
 	place     int    // in the uids file; -1 if not there
+	first     int    // place, where that decides the order; else the greatest int
 	size      int64
 	length    int64
 	uid       string
@@ -181,7 +184,8 @@ func (b *builder) build(ctx context.Context, at stamp) error {
 		l.msgs[i] = maildrop.Message{UID: m.uid, Size: m.size, Time: t}
 		l.entries[i] = newEntry(m.file, m.length)
 		octets, _ := fields(m.base())
-		l.mixed = l.mixed || octets != m.size || i > 0 && t.Before(l.msgs[i-1].Time)
+		sec, _ := arrival(m.name[:uniqueLen(m.name)])
+		l.learnt = l.learnt || octets != m.size || sec == 0
 	}
 	b.list = l
 	if b.alike {
@@ -299,24 +303,23 @@ func (b *builder) subtract(items []item, pending []mark) ([]item, error) {
 	return out, nil
 }
 
-// order puts known messages first, in their order, then those that the uids
-// file names, in its order, then the others by arrival.
+// order puts the messages in the order of arrival. It depends on nothing that
+// may be lost: those that were imported or taken over come first, as the uids
+// file lists them, then the others as their names, or the times of their
+// files, tell.
 func (b *builder) order() {
 	for i := range b.items {
 		m := &b.items[i]
-		m.place = -1
+		m.place, m.first = -1, math.MaxInt
 		if n, ok := b.uids.find(m.base(), m.inode); ok {
-			m.place = n
+			if m.place = n; b.uids.recs[n].kind == kindUnique {
+				m.first = n
+			}
 		}
 	}
-	after := func(n int) uint { return uint(n) } // -1 comes last
 	slices.SortFunc(b.items, func(x, y item) int {
-		if x.rank >= 0 || y.rank >= 0 {
-			return cmp.Compare(after(x.rank), after(y.rank))
-		}
-		return cmp.Or(cmp.Compare(after(x.place), after(y.place)),
-			cmp.Compare(x.sec, y.sec), cmp.Compare(x.usec, y.usec), cmp.Compare(x.name, y.name),
-			cmp.Compare(x.inode, y.inode))
+		return cmp.Or(cmp.Compare(x.first, y.first), cmp.Compare(x.sec, y.sec), cmp.Compare(x.usec, y.usec),
+			cmp.Compare(x.base(), y.base()), cmp.Compare(x.inode, y.inode))
 	})
 }
 

@@ -166,7 +166,7 @@ func keyOf(base string) string {
 	return unique[i+1:]
 }
 
-// namer makes unique names that sort in the order in which they were asked for.
+// namer makes unique names.
 type namer struct {
 	pid   int
 	mu    sync.Mutex
@@ -174,8 +174,8 @@ type namer struct {
 	count uint32
 }
 
-// next makes a unique name for a message that arrives now. Should the clock go
-// back, the names do not.
+// next makes a unique name for a message that arrives now. The names sort in
+// the order in which they were asked for: should the clock go back, they do not.
 func (n *namer) next(now time.Time, last string) string {
 	n.mu.Lock()
 	n.last = max(now.UnixMicro(), n.last+1)
