@@ -1,0 +1,186 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/postwain/postwain/internal/config"
+	"github.com/postwain/postwain/internal/listen"
+	"github.com/postwain/postwain/maildrop"
+	"github.com/postwain/postwain/pop3server"
+	"github.com/postwain/postwain/sasl"
+)
+
+func TestOverride(t *testing.T) {
+	t.Parallel()
+	site := pop3server.Policy{LoginDelay: time.Minute, Expire: 240 * time.Hour}
+	for _, c := range []struct {
+		fields map[string]string
+		want   pop3server.Policy
+	}{
+		{nil, site},
+		{map[string]string{"nologin": "yes"}, site},
+		{map[string]string{"login_delay": "300"}, pop3server.Policy{LoginDelay: 5 * time.Minute, Expire: site.Expire}},
+		{map[string]string{"login_delay": "0", "expire": "never"}, pop3server.Policy{}},
+		{map[string]string{"login_delay": "1h", "expire": "30d"}, pop3server.Policy{LoginDelay: time.Hour, Expire: 720 * time.Hour}},
+		{map[string]string{"expire": "after-retrieval"}, pop3server.Policy{LoginDelay: time.Minute, Expire: pop3server.DeleteRetrieved}},
+	} {
+		got := site
+		if err := override(&got, c.fields); err != nil || got != c.want {
+			t.Errorf("%v: %+v, %v", c.fields, got, err)
+		}
+	}
+	// Nothing is guessed that might remove mail.
+	for _, fields := range []map[string]string{{"expire": "0"}, {"expire": ""}, {"expire": "yes"}, {"expire": "30"}, {"login_delay": "soon"}, {"login_delay": "-1"}} {
+		got := site
+		if err := override(&got, fields); err == nil {
+			t.Errorf("%v is taken for %+v", fields, got)
+		}
+	}
+}
+
+type directory map[string]error
+
+func (d directory) Lookup(_ context.Context, name string) (string, error) {
+	err, known := d[name]
+	if !known {
+		return "", fmt.Errorf("%w", sasl.ErrNoUser)
+	}
+	return name, err
+}
+
+func TestResolve(t *testing.T) {
+	t.Parallel()
+	outage := errors.New("no answer")
+	r := &resolver{directory{"alice@example.org": nil, "bob": nil, "carol@example.org": outage, "carol": nil}, "mail.example.org"}
+	for address, want := range map[string]string{
+		"alice@example.org": "alice@example.org", "alice+x@example.org": "alice@example.org", "bob@mail.example.org": "bob", "bob+x@mail.example.org": "bob",
+	} {
+		if got, err := r.Resolve(t.Context(), address); got != want || err != nil {
+			t.Errorf("%s: %q, %v", address, got, err)
+		}
+	}
+	for address, want := range map[string]error{
+		"bob@example.org": maildrop.ErrNoDrop, "nobody@mail.example.org": maildrop.ErrNoDrop, "../x": maildrop.ErrNoDrop, "carol@example.org": outage,
+	} {
+		if got, err := r.Resolve(t.Context(), address); !errors.Is(err, want) {
+			t.Errorf("%s: %q, %v", address, got, err)
+		}
+	}
+}
+
+func TestMailRoot(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string][2]string{
+		"/var/mail/vhosts/%d/%n": {"/var/mail/vhosts", "%d/%n"},
+		"/var/mail/u-%u/Maildir": {"/var/mail", "u-%u/Maildir"},
+		"/%u":                    {"/", "%u"},
+		"/100%%/mail/%u":         {"/", "100%%/mail/%u"},
+	} {
+		if root, rest := mailRoot(path); root != want[0] || rest != want[1] {
+			t.Errorf("%s: %q %q", path, root, rest)
+		}
+	}
+}
+
+type passed struct {
+	net.Listener
+	addr net.Addr
+}
+
+func (p passed) Addr() net.Addr { return p.addr }
+
+// Sockets of the service manager go by address first, then by name.
+func TestMatch(t *testing.T) {
+	t.Parallel()
+	addr := func(s string) (a config.Addr) {
+		if err := a.UnmarshalText([]byte(s)); err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	all := []config.Listen{
+		{Proto: config.POP3, Addr: addr("127.0.0.1:110")},
+		{Proto: config.POP3S, Addr: addr(":995")},
+		{Proto: config.POP3S, Addr: addr("127.0.0.1:9950")},
+		{Proto: config.LMTP, Addr: addr("unix:/run/lmtp.sock")},
+	}
+	tcp := func(s string) net.Addr {
+		a, err := net.ResolveTCPAddr("tcp", s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return a
+	}
+	taken := make([]net.Listener, len(all))
+	for _, c := range []struct {
+		name string
+		addr net.Addr
+		want int
+	}{
+		{"", tcp("127.0.0.1:110"), 0},
+		{"pop3", tcp("127.0.0.1:9950"), 2},
+		{"x", tcp("[::]:995"), 1},
+		{"x", tcp("0.0.0.0:995"), 1},
+		{"pop3s", tcp("192.0.2.1:995"), 1},
+		{"lmtp", &net.UnixAddr{Name: "/run/other.sock", Net: "unix"}, 3},
+		{"", &net.UnixAddr{Name: "/run/lmtp.sock", Net: "unix"}, 3},
+		{"smtp", tcp("127.0.0.1:25"), -1},
+	} {
+		if got := match(listen.Passed{Name: c.name, Listener: passed{addr: c.addr}}, all, taken); got != c.want {
+			t.Errorf("%s %v: %d, want %d", c.name, c.addr, got, c.want)
+		}
+	}
+	taken[1] = passed{}
+	if got := match(listen.Passed{Name: "pop3s", Listener: passed{addr: tcp("[::]:995")}}, all, taken); got != 2 {
+		t.Errorf("a taken listener: %d", got)
+	}
+}
+
+func TestCgroupLimit(t *testing.T) {
+	t.Parallel()
+	root := t.TempDir()
+	put := func(name, text string) {
+		t.Helper()
+		path := filepath.Join(root, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	put("self", "0::/system.slice/postwain.service\n")
+	put("system.slice/postwain.service/memory.max", "max\n")
+	self := filepath.Join(root, "self")
+	if got := cgroupLimit(root, self); got != math.MaxInt64 {
+		t.Errorf("got %d", got)
+	}
+	put("system.slice/memory.max", "536870912\n")
+	if got := cgroupLimit(root, self); got != 512<<20 {
+		t.Errorf("got %d", got)
+	}
+	put("system.slice/postwain.service/memory.max", "67108864\n")
+	if got := cgroupLimit(root, self); got != 64<<20 {
+		t.Errorf("got %d", got)
+	}
+	if got := cgroupLimit(root, filepath.Join(root, "none")); got != math.MaxInt64 {
+		t.Errorf("got %d", got)
+	}
+}
+
+func TestQuote(t *testing.T) {
+	t.Parallel()
+	for in, want := range map[string]string{"/a/b-c.d": "/a/b-c.d", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$HOME": "'$HOME'"} {
+		if got := quote(in); got != want {
+			t.Errorf("%q: %s", in, got)
+		}
+	}
+}
