@@ -190,27 +190,39 @@ func editLocked(path string, change func(t *table, lines []string) ([]string, er
 // lock opens the file, made if it is not there, and waits for its lock. Since
 // edits replace the file, a lock counts only while the file has its name.
 func lock(d fsx.Dir, name string) (fsx.File, fsx.Info, error) {
-	for began := time.Now(); ; time.Sleep(5 * time.Millisecond) {
-		f, err := d.OpenUpdate(name, 0o600)
-		if err != nil {
-			return nil, fsx.Info{}, err
+	again := time.NewTicker(5 * time.Millisecond)
+	defer again.Stop()
+	enough := time.NewTimer(lockWait)
+	defer enough.Stop()
+	for {
+		f, info, err := tryLock(d, name)
+		if f != nil || err != nil {
+			return f, info, err
 		}
-		locked, err := f.TryLock()
-		if err == nil && locked {
-			mine, err := f.Stat()
-			named, err2 := d.Stat(name)
-			if err == nil && err2 == nil && mine.Inode == named.Inode {
-				return f, mine, nil
-			}
-		}
-		f.Close()
-		if err != nil {
-			return nil, fsx.Info{}, err
-		}
-		if time.Since(began) > lockWait {
+		select {
+		case <-again.C:
+		case <-enough.C:
 			return nil, fsx.Info{}, ErrBusy
 		}
 	}
+}
+
+// tryLock returns no file and no error if somebody else has the lock.
+func tryLock(d fsx.Dir, name string) (fsx.File, fsx.Info, error) {
+	f, err := d.OpenUpdate(name, 0o600)
+	if err != nil {
+		return nil, fsx.Info{}, err
+	}
+	locked, err := f.TryLock()
+	if err == nil && locked {
+		mine, err := f.Stat()
+		named, err2 := d.Stat(name)
+		if err == nil && err2 == nil && mine.Inode == named.Inode {
+			return f, mine, nil
+		}
+	}
+	f.Close()
+	return nil, fsx.Info{}, err
 }
 
 // replace is [fsx.WriteFile] with the owner and the mode of the file that was

@@ -9,7 +9,10 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
+	"github.com/postwain/postwain/internal/fsx"
 	"github.com/postwain/postwain/sasl"
 )
 
@@ -173,5 +176,34 @@ func TestEditParallel(t *testing.T) {
 	slices.Sort(names)
 	if !slices.Equal(names, want) || err != nil {
 		t.Errorf("of 12 edits %d are left: %q, %v", len(names), names, err)
+	}
+}
+
+// Who waits too long for another edit is told.
+func TestEditBusy(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "users")
+	write(t, path, "alice:{PLAIN}x\n")
+	d, err := fsx.Open(filepath.Dir(path))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	other, err := d.OpenUpdate("users", 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if locked, err := other.TryLock(); !locked || err != nil {
+		t.Fatal(locked, err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		began := time.Now()
+		if err := Remove(path, "alice"); !errors.Is(err, ErrBusy) || time.Since(began) != lockWait {
+			t.Errorf("got %v after %v", err, time.Since(began))
+		}
+	})
+	if text(t, path) != "alice:{PLAIN}x\n" {
+		t.Error("the file was changed")
 	}
 }
