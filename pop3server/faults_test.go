@@ -254,6 +254,59 @@ func TestQuitAnswersAfterCommit(t *testing.T) {
 	})
 }
 
+// slowBox takes its time to close.
+type slowBox struct {
+	maildrop.Box
+	gate <-chan struct{}
+}
+
+func (b slowBox) Close() error {
+	<-b.gate
+	return b.Box.Close()
+}
+
+// The answer to QUIT comes when the maildrop is free: a client may be back at once.
+func TestQuitAnswersWhenMaildropIsFree(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, nil)
+		gate := make(chan struct{})
+		r.site.open = func(ctx context.Context, account string) (maildrop.Box, error) {
+			box, err := r.store.Open(ctx, account)
+			return slowBox{box, gate}, err
+		}
+		c := r.begin()
+		r.send(c, "QUIT\r\n")
+		r.expect(c, "")
+		close(gate)
+		r.expect(c, "+")
+		if got := r.talk(login + "QUIT\r\n"); signs(got) != "++++" {
+			t.Errorf("back at once: %q", got)
+		}
+	})
+}
+
+// EXPIRE removes what is older, and only that; an unknown age is none.
+func TestExpireKeepsYounger(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) { r.site.after.Expire = 30 * 24 * time.Hour })
+		r.deliver("alice", "a\n")
+		time.Sleep(time.Hour)
+		in := maildrop.Incoming{UID: "later"}
+		if err := r.store.Deliver(t.Context(), "alice", in, strings.NewReader("b\n")); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(30*24*time.Hour - time.Minute)
+		if got := r.talk(login + "QUIT\r\n"); signs(got) != "++++" {
+			t.Errorf("got %q", got)
+		}
+		if left := r.left("alice"); left != "later" {
+			t.Errorf("%q is left", left)
+		}
+	})
+}
+
 func TestQuitTellsOfFailedCommit(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
