@@ -254,69 +254,87 @@ type nameless struct{}
 
 func (nameless) Authenticate(context.Context, sasl.Login) (string, error) { return "", nil }
 
+// judgeRefusals says in what a refusal of an account differs from one of a name
+// that does not exist. It runs in a bubble.
+func judgeRefusals(s Source, one, two *people) (faults []string) {
+	texts, calls, took := map[string]bool{}, map[[2]int64]bool{}, map[time.Duration]bool{}
+	from := here
+	for _, user := range []string{"alice", "bob", "nobody", "somebody"} {
+		a, b, began := one.calls.Load(), two.calls.Load(), time.Now()
+		_, err := login(s, user, "wrong", from)
+		texts[fmt.Sprint(err)] = true
+		calls[[2]int64{one.calls.Load() - a, two.calls.Load() - b}] = true
+		took[time.Since(began)] = true
+		from = from.Next()
+		if !errors.Is(err, sasl.ErrRefused) {
+			faults = append(faults, fmt.Sprintf("%s: %v", user, err))
+		}
+	}
+	if len(texts) != 1 || len(calls) != 1 || len(took) != 1 {
+		faults = append(faults, fmt.Sprintf("refusals differ: %v %v %v", texts, calls, took))
+	}
+	return faults
+}
+
 // Unknown names and wrong passwords get the same error, octet by octet, and
-// cost the same calls.
+// cost the same calls and the same time.
 func TestRefusalsAreEqual(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		one, two := peopleOf("alice", "a secret"), peopleOf("bob", "b secret")
 		s := mustNew(t, Options{Sources: []Source{one.source(), two.source()}})
-		texts, calls := map[string]bool{}, map[[2]int64]bool{}
-		took := map[time.Duration]bool{}
-		from := here
-		for _, user := range []string{"alice", "bob", "nobody", "somebody"} {
-			a, b, began := one.calls.Load(), two.calls.Load(), time.Now()
-			_, err := login(s, user, "wrong", from)
-			texts[err.Error()] = true
-			calls[[2]int64{one.calls.Load() - a, two.calls.Load() - b}] = true
-			took[time.Since(began)] = true
-			from = from.Next()
-		}
-		if len(texts) != 1 || len(calls) != 1 || len(took) != 1 {
-			t.Errorf("refusals differ: %v %v %v", texts, calls, took)
+		for _, f := range judgeRefusals(s, one, two) {
+			t.Error(f)
 		}
 	})
+}
+
+// judgeCache says what an Authenticator in front of p does wrong that remembers
+// for an hour. It runs in a bubble.
+func judgeCache(t *testing.T, make func(p *people) sasl.Authenticator) (faults []string) {
+	p := peopleOf("alice", "a secret", "bob", "a secret")
+	s := make(p)
+	ask := func(user, password string, from netip.Addr, tls bool, want string, verified int64) {
+		before := p.calls.Load()
+		l := sasl.Login{User: user, Password: password, Remote: from, TLS: tls}
+		account, err := s.Authenticate(t.Context(), l)
+		if account != want || (err == nil) != (want != "") {
+			faults = append(faults, fmt.Sprintf("%+v: got %q, %v", l, account, err))
+		}
+		if n := p.calls.Load() - before; n != verified {
+			faults = append(faults, fmt.Sprintf("%+v: verified %d times, want %d", l, n, verified))
+		}
+	}
+	ask("alice", "a secret", here, true, "alice", 1)
+	ask("alice", "a secret", here, true, "alice", 0)
+	ask("bob", "a secret", here, true, "bob", 1)      // the key has the user
+	ask("alice", "a secret", there, true, "alice", 1) // and the address
+	ask("alice", "a secret", here, false, "alice", 1) // and TLS
+	ask("alice", "a secreT", here, true, "", 1)       // and the password
+	ask("alice", "a secreT", here, true, "", 1)       // what is wrong is not remembered
+	ask("alicea", " secret", here, true, "", 1)       // parts do not run together
+	ask("alice", "a secret\x00", here, true, "", 1)
+
+	p.change("alice", "new")
+	ask("alice", "a secret", here, true, "", 1)
+	ask("alice", "new", here, true, "alice", 1)
+	ask("alice", "new", here, true, "alice", 0)
+	ask("bob", "a secret", here, true, "bob", 0)
+	time.Sleep(time.Hour + time.Second)
+	ask("bob", "a secret", here, true, "bob", 1)
+
+	p.err = errOutage
+	ask("bob", "a secret", here, true, "bob", 0)
+	ask("bob", "x", here, true, "", 1)
+	return faults
 }
 
 func TestCache(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := peopleOf("alice", "a secret", "bob", "a secret")
-		s := mustNew(t, Options{Sources: []Source{p.source()}, NoDelay: true, Remember: time.Hour})
-		ask := func(user, password string, from netip.Addr, tls bool, want string, verified int64) {
-			t.Helper()
-			before := p.calls.Load()
-			l := sasl.Login{User: user, Password: password, Remote: from, TLS: tls}
-			account, err := s.Authenticator.Authenticate(t.Context(), l)
-			if account != want || (err == nil) != (want != "") {
-				t.Errorf("%s: got %q, %v", user, account, err)
-			}
-			if n := p.calls.Load() - before; n != verified {
-				t.Errorf("%s was verified %d times, want %d", user, n, verified)
-			}
+		for _, f := range judgeCache(t, func(p *people) sasl.Authenticator { return newCache(p, p.Version, time.Hour) }) {
+			t.Error(f)
 		}
-		ask("alice", "a secret", here, true, "alice", 1)
-		ask("alice", "a secret", here, true, "alice", 0)
-		ask("ALICE", "a secret", here, true, "alice", 0)
-		ask("bob", "a secret", here, true, "bob", 1)      // the key has the user
-		ask("alice", "a secret", there, true, "alice", 1) // and the address
-		ask("alice", "a secret", here, false, "alice", 1) // and TLS
-		ask("alice", "a secreT", here, true, "", 1)       // and the password
-		ask("alice", "a secreT", here, true, "", 1)       // what is wrong is not remembered
-		ask("alicea", " secret", here, true, "", 1)       // parts do not run together
-		ask("alice", "a secret\x00", here, true, "", 1)
-
-		p.change("alice", "new")
-		ask("alice", "a secret", here, true, "", 1)
-		ask("alice", "new", here, true, "alice", 1)
-		ask("alice", "new", here, true, "alice", 0)
-		ask("bob", "a secret", here, true, "bob", 0)
-		time.Sleep(time.Hour + time.Second)
-		ask("bob", "a secret", here, true, "bob", 1)
-
-		p.err = errOutage
-		ask("bob", "a secret", here, true, "bob", 0)
-		ask("bob", "x", here, true, "", 1)
 	})
 }
 
