@@ -1,12 +1,12 @@
 package cli_test
 
 import (
+	"bufio"
 	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
 	"net"
-	"net/textproto"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -202,14 +202,21 @@ func deliver(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	defer conn.Close()
 	_ = conn.SetDeadline(time.Now().Add(patience))
-	c := textproto.NewConn(conn)
+	answers := bufio.NewScanner(conn)
 	say := func(want int, line string) {
 		if line != "" {
-			ts.Check(c.PrintfLine("%s", line))
+			_, err := io.WriteString(conn, line+"\r\n")
+			ts.Check(err)
 		}
-		if _, text, err := c.ReadResponse(want); err != nil {
-			ts.Fatalf("%s: %v %s", line, err, text)
+		for answers.Scan() {
+			if answer := answers.Text(); len(answer) > 3 && answer[3] == ' ' {
+				if answer[:3] != strconv.Itoa(want) {
+					ts.Fatalf("%s: %s", line, answer)
+				}
+				return
+			}
 		}
+		ts.Fatalf("%s: no answer: %v", line, answers.Err())
 	}
 	code, err := strconv.Atoi(args[2])
 	ts.Check(err)

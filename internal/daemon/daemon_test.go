@@ -180,7 +180,7 @@ func TestZero(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(data, "mail", "alice", "new", "message.eml"), []byte("Subject: copied\n\nx\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if got := s.say(s.dial("pop3"), login+"RETR 2\r\nQUIT\r\n", "+OK Goodbye"); !strings.Contains(got, "Subject: copied") {
+	if got := s.say(s.dial("pop3"), login+"RETR 1\r\nRETR 2\r\nQUIT\r\n", "+OK Goodbye"); !strings.Contains(got, "Subject: copied") {
 		t.Errorf("got %q", got)
 	}
 	for _, wanted := range []string{"curl --user alice:" + m[1] + " pop3://" + s.at["pop3"] + "/1", "--data '" + data + "'", s.at["lmtp"]} {
