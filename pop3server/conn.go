@@ -80,7 +80,8 @@ func (c *conn) start(ctx context.Context) bool {
 	if !p.Local.IsValid() {
 		p.Local = addrPort(c.wire.LocalAddr())
 	}
-	p.Secure = p.Secure || c.opt.InsecureAuth || !p.Remote.IsValid() && isUnix(c.wire.RemoteAddr()) || p.Remote.Addr().IsLoopback()
+	p.Secure = p.Secure || p.TLS != nil || c.opt.InsecureAuth || p.Remote.Addr().IsLoopback() ||
+		!p.Remote.IsValid() && isUnix(c.wire.RemoteAddr())
 	if f := c.opt.Trace.SessionStart; f != nil {
 		f(*p)
 	}

@@ -33,13 +33,22 @@ type Conn struct {
 // From makes the other end's address a, before the connection is used.
 func (c *Conn) From(a net.Addr) { c.remote = a }
 
-// Read, Write and the rest are those of net.Conn.
+// Read waits for octets, the end, or the deadline.
+func (c *Conn) Read(p []byte) (int, error) { return c.in.read(p) }
 
-func (c *Conn) Read(p []byte) (int, error)         { return c.in.read(p) }
-func (c *Conn) Write(p []byte) (int, error)        { return c.out.write(p) }
-func (c *Conn) LocalAddr() net.Addr                { return c.local }
-func (c *Conn) RemoteAddr() net.Addr               { return c.remote }
-func (c *Conn) SetReadDeadline(t time.Time) error  { return c.in.setLimit(&c.in.readLimit, t) }
+// Write waits while the other end reads too little.
+func (c *Conn) Write(p []byte) (int, error) { return c.out.write(p) }
+
+// LocalAddr is the address of this end.
+func (c *Conn) LocalAddr() net.Addr { return c.local }
+
+// RemoteAddr is the address of the other end.
+func (c *Conn) RemoteAddr() net.Addr { return c.remote }
+
+// SetReadDeadline wakes a Read that waits, too.
+func (c *Conn) SetReadDeadline(t time.Time) error { return c.in.setLimit(&c.in.readLimit, t) }
+
+// SetWriteDeadline wakes a Write that waits, too.
 func (c *Conn) SetWriteDeadline(t time.Time) error { return c.out.setLimit(&c.out.writeLimit, t) }
 
 // SetDeadline sets both deadlines.
