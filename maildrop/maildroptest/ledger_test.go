@@ -227,3 +227,22 @@ func TestLedgerBrokenReader(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A clone judges one outcome, and the original another.
+func TestLedgerClone(t *testing.T) {
+	t.Parallel()
+	l := story(t)
+	c := l.Clone()
+	if err := c.Check(t.Context(), after(t, left(2, 5, 6))); err != nil {
+		t.Error(err)
+	}
+	if err := l.Check(t.Context(), after(t, left(2, 3, 4, 5, 6))); err != nil {
+		t.Errorf("a clone's conclusions reach the original: %v", err)
+	}
+	if err := c.Check(t.Context(), after(t, left(2, 3, 4, 5, 6))); err == nil {
+		t.Error("a clone draws no conclusions")
+	}
+	if err := l.Clone().Check(t.Context(), after(t, left(2, 3, 5, 6))); err == nil {
+		t.Error("a clone has forgotten what was there")
+	}
+}

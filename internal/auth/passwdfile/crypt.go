@@ -30,14 +30,14 @@ func errAbsurd(what string, limit int) error {
 // crypted is a hash of crypt(3) that is salt, '$', and text.
 type crypted struct {
 	kind   func() crypt.Crypter
-	salt   []byte // with prefix and rounds, as crypt(3) wants it
-	hash   string // with them and the salt in front
-	effort string
+	hash   string // whole
+	salt   int    // its beginning: prefix, rounds and salt
+	effort cost
 }
 
 // parseSHACrypt reads $5$ and $6$, with or without rounds=N$.
-func parseSHACrypt(value []byte) (secret, error) {
-	part := strings.Split(string(value), "$")
+func parseSHACrypt(value string) (secret, error) {
+	part := strings.Split(value, "$")
 	rounds := defaultSHARound
 	if len(part) == 5 {
 		n, ok := strings.CutPrefix(part[2], "rounds=")
@@ -52,21 +52,21 @@ func parseSHACrypt(value []byte) (secret, error) {
 	} else if len(part) != 4 {
 		return nil, errors.New("hash is not salt and text")
 	}
-	c := &crypted{kind: sha256_crypt.New, effort: fmt.Sprint("$5$", rounds)}
+	c := &crypted{hash: value, kind: sha256_crypt.New, effort: cost{kind: "$5$", n: rounds}}
 	size := 43
 	if part[1] == "6" {
-		c.kind, c.effort, size = sha512_crypt.New, fmt.Sprint("$6$", rounds), 86
+		c.kind, c.effort.kind, size = sha512_crypt.New, "$6$", 86
 	}
 	return c.finish(part, 16, size)
 }
 
 // parseMD5Crypt reads $1$.
-func parseMD5Crypt(value []byte) (secret, error) {
-	part := strings.Split(string(value), "$")
+func parseMD5Crypt(value string) (secret, error) {
+	part := strings.Split(value, "$")
 	if len(part) != 4 {
 		return nil, errors.New("hash is not salt and text")
 	}
-	c := &crypted{kind: md5_crypt.New, effort: "$1$"}
+	c := &crypted{hash: value, kind: md5_crypt.New, effort: cost{kind: "$1$"}}
 	return c.finish(part, 8, 22)
 }
 
@@ -75,19 +75,18 @@ func (c *crypted) finish(part []string, saltSize, size int) (secret, error) {
 	if len(part[last]) != size || len(part[last-1]) > saltSize {
 		return nil, errors.New("hash or salt has the wrong length")
 	}
-	c.salt = []byte(strings.Join(part[:last], "$"))
-	c.hash = string(c.salt) + "$" + part[last]
+	c.salt = len(c.hash) - size - 1
 	return c, nil
 }
 
 // verify hands over the salt alone: the library's own Verify takes a piece of
 // the hash for salt where that is short and has rounds.
 func (c *crypted) verify(password string) bool {
-	hash, err := c.kind().Generate([]byte(password), c.salt)
+	hash, err := c.kind().Generate([]byte(password), []byte(c.hash[:c.salt]))
 	return err == nil && subtle.ConstantTimeCompare([]byte(hash), []byte(c.hash)) == 1
 }
 
-func (c *crypted) cost() string { return c.effort }
+func (c *crypted) cost() cost { return c.effort }
 
 type bcrypted struct {
 	hash []byte
@@ -96,19 +95,19 @@ type bcrypted struct {
 
 // parseBcrypt reads $2a$, $2b$ and $2y$, which differ only for passwords that
 // the buggy $2x$ got wrong.
-func parseBcrypt(value []byte) (secret, error) {
-	work, err := bcrypt.Cost(value)
+func parseBcrypt(value string) (secret, error) {
+	work, err := bcrypt.Cost([]byte(value))
 	if err != nil || len(value) != 60 {
 		return nil, errors.New("not a bcrypt hash")
 	}
 	if work > maxBcryptCost {
 		return nil, errAbsurd("cost", maxBcryptCost)
 	}
-	return &bcrypted{value, work}, nil
+	return &bcrypted{[]byte(value), work}, nil
 }
 
 func (b *bcrypted) verify(password string) bool {
 	return bcrypt.CompareHashAndPassword(b.hash, []byte(password)) == nil
 }
 
-func (b *bcrypted) cost() string { return fmt.Sprint("bcrypt ", b.work) }
+func (b *bcrypted) cost() cost { return cost{kind: "bcrypt", n: b.work} }

@@ -52,8 +52,8 @@ func (a *argon) String() string {
 }
 
 // parseArgon2 reads $argon2id$v=19$m=65536,t=3,p=1$salt$sum and $argon2i$….
-func parseArgon2(value []byte) (secret, error) {
-	part := strings.Split(string(value), "$")
+func parseArgon2(value string) (secret, error) {
+	part := strings.Split(value, "$")
 	if len(part) != 6 || part[0] != "" || part[1] != "argon2i" && part[1] != "argon2id" || part[2] != "v=19" {
 		return nil, errors.New("not an Argon2i or Argon2id hash of version 19")
 	}
@@ -96,7 +96,13 @@ func (a *argon) verify(password string) bool {
 	return subtle.ConstantTimeCompare(sum, a.sum) == 1
 }
 
-func (a *argon) cost() string { return fmt.Sprint("argon2 ", a.id, a.memory, a.time, a.lanes) }
+func (a *argon) cost() cost {
+	c := cost{kind: "argon2i", n: int(a.time), m: int(a.memory), p: int(a.lanes)}
+	if a.id {
+		c.kind = "argon2id"
+	}
+	return c
+}
 
 // pbkdf is Dovecot's PBKDF2: HMAC-SHA-1, the salt taken as text.
 type pbkdf struct {
@@ -105,8 +111,8 @@ type pbkdf struct {
 }
 
 // parsePBKDF2 reads $1$salt$iterations$hex.
-func parsePBKDF2(value []byte) (secret, error) {
-	part := strings.Split(string(value), "$")
+func parsePBKDF2(value string) (secret, error) {
+	part := strings.Split(value, "$")
 	if len(part) != 5 || part[0] != "" || part[1] != "1" || part[2] == "" {
 		return nil, errors.New("not $1$salt$iterations$sum")
 	}
@@ -137,7 +143,7 @@ func (p *pbkdf) verify(password string) bool {
 	return err == nil && subtle.ConstantTimeCompare(sum, p.sum) == 1
 }
 
-func (p *pbkdf) cost() string { return fmt.Sprint("pbkdf2 ", p.iterations) }
+func (p *pbkdf) cost() cost { return cost{kind: "pbkdf2", n: p.iterations} }
 
 // scram is what a SCRAM server stores (RFC 5802 §3).
 type scram struct {
@@ -148,9 +154,9 @@ type scram struct {
 
 // parseSCRAM reads iterations,salt,StoredKey,ServerKey, the last three in
 // base64.
-func parseSCRAM(h func() hash.Hash) func(value []byte) (secret, error) {
-	return func(value []byte) (secret, error) {
-		part := strings.Split(string(value), ",")
+func parseSCRAM(h func() hash.Hash) func(value string) (secret, error) {
+	return func(value string) (secret, error) {
+		part := strings.Split(value, ",")
 		if len(part) != 4 {
 			return nil, errors.New("not iterations,salt,StoredKey,ServerKey")
 		}
@@ -183,17 +189,17 @@ func (s *scram) verify(password string) bool {
 	return subtle.ConstantTimeCompare(h.Sum(nil), s.key) == 1
 }
 
-func (s *scram) cost() string { return fmt.Sprint("scram ", s.hash().Size(), s.iterations) }
+func (s *scram) cost() cost { return cost{kind: "scram", n: s.iterations, m: s.hash().Size()} }
 
 // cram is what Dovecot stores for CRAM-MD5: the states of the outer and the
 // inner MD5 of HMAC once each has taken in its block of the key.
 type cram [32]byte
 
-func parseCRAM(value []byte) (secret, error) {
+func parseCRAM(value string) (secret, error) {
 	if len(value) != 32 {
 		return nil, errors.New("value has the wrong length")
 	}
-	return cram(value), nil
+	return cram([]byte(value)), nil
 }
 
 func (c cram) verify(password string) bool {
@@ -206,7 +212,7 @@ func (c cram) verify(password string) bool {
 	return subtle.ConstantTimeCompare(got, c[:]) == 1
 }
 
-func (cram) cost() string { return "digest" }
+func (cram) cost() cost { return digested() }
 
 // md5State is the state of MD5 after a block of key, padded by zeros and
 // XORed with pad, in the order of octets that MD5 itself has.

@@ -8,6 +8,7 @@ import (
 	"crypto/subtle"
 	"errors"
 	"hash"
+	"io"
 
 	"github.com/postwain/postwain/sasl"
 )
@@ -48,11 +49,11 @@ var schemes = map[string]scheme{
 // the length does not show.
 type plain [sha256.Size]byte
 
-func parsePlain(value []byte) (secret, error) {
+func parsePlain(value string) (secret, error) {
 	if len(value) == 0 {
 		return nil, errors.New("empty password")
 	}
-	return plain(sha256.Sum256([]byte(sasl.PreparePassword(string(value))))), nil
+	return plain(sha256.Sum256([]byte(sasl.PreparePassword(value)))), nil
 }
 
 func (p plain) verify(password string) bool {
@@ -60,17 +61,17 @@ func (p plain) verify(password string) bool {
 	return subtle.ConstantTimeCompare(sum[:], p[:]) == 1
 }
 
-func (plain) cost() string { return "digest" }
+func (plain) cost() cost { return digested() }
 
 // salted is the digest of a password and a salt behind it.
 type salted struct {
 	hash      func() hash.Hash
-	sum, salt []byte
+	sum, salt string
 }
 
 func plainDigest(h func() hash.Hash, written notation) scheme {
 	size := h().Size()
-	return scheme{written: written, size: size, parse: func(value []byte) (secret, error) {
+	return scheme{written: written, size: size, parse: func(value string) (secret, error) {
 		if len(value) != size {
 			return nil, errors.New("value has the wrong length")
 		}
@@ -80,7 +81,7 @@ func plainDigest(h func() hash.Hash, written notation) scheme {
 
 func saltedDigest(h func() hash.Hash) scheme {
 	size := h().Size()
-	return scheme{written: inBase64, parse: func(value []byte) (secret, error) {
+	return scheme{written: inBase64, parse: func(value string) (secret, error) {
 		if len(value) <= size || len(value) > size+256 {
 			return nil, errors.New("value has the wrong length")
 		}
@@ -90,9 +91,9 @@ func saltedDigest(h func() hash.Hash) scheme {
 
 func (s *salted) verify(password string) bool {
 	h := s.hash()
-	h.Write([]byte(password))
-	h.Write(s.salt)
-	return subtle.ConstantTimeCompare(h.Sum(nil), s.sum) == 1
+	io.WriteString(h, password)
+	io.WriteString(h, s.salt)
+	return subtle.ConstantTimeCompare(h.Sum(nil), []byte(s.sum)) == 1
 }
 
-func (*salted) cost() string { return "digest" }
+func (*salted) cost() cost { return digested() }

@@ -178,8 +178,8 @@ func (f *File) Lookup(_ context.Context, name string) (account string, err error
 
 // Secret implements [sasl.SecretSource]: for "PLAIN" the password itself where
 // it is stored so, for "CRAM-MD5", "SCRAM-SHA-1" and "SCRAM-SHA-256" what
-// Dovecot stores under that scheme. The caller must not change the secret.
-// allow_nets is not looked at: whoever may only come from there is refused.
+// Dovecot stores under that scheme. It is not told where the client is, so
+// whoever has allow_nets is refused.
 func (f *File) Secret(_ context.Context, name, scheme string) (account string, value []byte, err error) {
 	u := f.current().find(name)
 	if u == nil || u.secret == nil || u.noLogin || u.nets != nil {
@@ -192,7 +192,7 @@ func (f *File) Secret(_ context.Context, name, scheme string) (account string, v
 	if stored != scheme {
 		return "", nil, errRefused
 	}
-	return u.account, u.value, nil
+	return u.account, []byte(u.value), nil
 }
 
 // Fields returns the extra fields of an account, which the caller must not

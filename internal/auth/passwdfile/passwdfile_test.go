@@ -206,6 +206,19 @@ func TestWarnings(t *testing.T) {
 	}
 }
 
+// A file in which everybody is wrong does not fill the log.
+func TestManyWarnings(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	for i := range 1000 {
+		fmt.Fprintf(&b, "user%d:{CANARY}x\n", i)
+	}
+	_, _, reports := opened(t, b.String())
+	if len(*reports) != 1 || strings.Count((*reports)[0], "\n") != maxWarnings || !strings.HasSuffix((*reports)[0], "and 980 more") {
+		t.Errorf("reported: %q", *reports)
+	}
+}
+
 // Whatever is refused, the same error is given and the same work is done.
 func TestEqualWork(t *testing.T) {
 	t.Parallel()
@@ -213,7 +226,7 @@ func TestEqualWork(t *testing.T) {
 		return fmt.Sprintf("{SHA256-CRYPT}$5$rounds=%d$salt$%s", rounds, strings.Repeat("A", 43))
 	}
 	f, _, _ := opened(t, "first:"+hash(1000)+"\nalice:"+hash(2000)+"\nbob:"+hash(2000)+"\nlocked:!\nempty:\nout:"+hash(2000)+"::::::nologin\n")
-	var work []string
+	var work []cost
 	f.prove = func(s secret, password string) bool {
 		work = append(work, s.cost())
 		return false
@@ -223,18 +236,18 @@ func TestEqualWork(t *testing.T) {
 		work = nil
 		_, err := ask(f, user, "Canary")
 		texts[fmt.Sprint(err)] = true
-		if len(work) != 1 || work[0] != "$5$2000" {
-			t.Errorf("%q costs %q, want what most users cost", user, work)
+		if len(work) != 1 || work[0] != (cost{kind: "$5$", n: 2000}) {
+			t.Errorf("%q costs %v, want what most users cost", user, work)
 		}
 	}
 	if len(texts) != 1 {
 		t.Errorf("errors differ: %v", texts)
 	}
 	empty, _, _ := opened(t, "# nobody yet\n")
-	empty.prove = func(s secret, _ string) bool { work = []string{s.cost()}; return false }
+	empty.prove = func(s secret, _ string) bool { work = []cost{s.cost()}; return false }
 	work = nil
 	if _, err := ask(empty, "nobody", "x"); !errors.Is(err, sasl.ErrRefused) || len(work) != 1 || work[0] != newArgon("x").cost() {
-		t.Errorf("in an empty file: %v, %q", err, work)
+		t.Errorf("in an empty file: %v, %v", err, work)
 	}
 }
 
@@ -399,6 +412,20 @@ func TestHitCostsNothing(t *testing.T) { // AllocsPerRun cannot be parallel
 	f.began = time.Now().Add(time.Hour)
 	if n := testing.AllocsPerRun(100, func() { f.Version("bob@example.org") }); n != 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func BenchmarkParse(b *testing.B) {
+	var text strings.Builder
+	for i := range 100_000 {
+		fmt.Fprintf(&text, "user%d@example.org:{SHA512-CRYPT}$6$saltsaltsaltsalt$%s::::::login_delay=300\n", i, strings.Repeat("x", 86))
+	}
+	b.SetBytes(int64(text.Len()))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := parse("users", text.String(), maphash.MakeSeed()); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 

@@ -1,7 +1,6 @@
 package passwdfile
 
 import (
-	"bytes"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
@@ -14,9 +13,17 @@ type secret interface {
 	// verify reports whether password is the one. The time it takes does not
 	// depend on how much of it is right.
 	verify(password string) bool
-	// cost names the work that verify does: the same name, the same work.
-	cost() string
+	cost() cost
 }
+
+// cost is the work that verifying a password is: the same cost, the same work.
+type cost struct {
+	kind    string
+	n, m, p int // rounds, memory and the like, as the kind has them
+}
+
+// digested is the cost of what is not slow on purpose.
+func digested() cost { return cost{kind: "digest"} }
 
 // notation is how a scheme's octets are written when its name has no suffix.
 type notation int
@@ -31,7 +38,7 @@ const (
 type scheme struct {
 	written notation
 	size    int // of a digest without salt; else 0
-	parse   func(value []byte) (secret, error)
+	parse   func(value string) (secret, error)
 }
 
 // errUnknownScheme does not say what stands in the braces: where somebody wrote
@@ -43,34 +50,34 @@ var errUnknownScheme = errors.New("unknown password scheme")
 // decoded value. A value without a scheme is {CRYPT}. A field of "" or of one
 // that is never a hash ("x", "*", "!…") gives no secret and no error: nobody
 // signs in.
-func parseSecret(field string) (name string, value []byte, s secret, err error) {
+func parseSecret(field string) (name, value string, s secret, err error) {
 	name, text := "CRYPT", field
 	if rest, braced := strings.CutPrefix(field, "{"); braced {
 		n, v, closed := strings.Cut(rest, "}")
 		if !closed || len(n) > 32 {
-			return "", nil, nil, errors.New("password scheme without a closing brace")
+			return "", "", nil, errors.New("password scheme without a closing brace")
 		}
 		name, text = capitals(n), v
 	} else if field == "" || field == "x" || field[0] == '*' || field[0] == '!' {
-		return "", nil, nil, nil
+		return "", "", nil, nil
 	}
 	name, suffix, _ := strings.Cut(name, ".")
 	sc, ok := schemes[name]
 	if !ok {
-		return "", nil, nil, errUnknownScheme
+		return "", "", nil, errUnknownScheme
 	}
 	value, err = sc.decode(text, suffix)
 	if err == nil {
 		s, err = sc.parse(value)
 	}
 	if err != nil {
-		return "", nil, nil, fmt.Errorf("{%s}: %w", name, err)
+		return "", "", nil, fmt.Errorf("{%s}: %w", name, err)
 	}
 	return name, value, s, nil
 }
 
 // decode undoes the encoding that the suffix of the scheme's name says.
-func (sc scheme) decode(text, suffix string) ([]byte, error) {
+func (sc scheme) decode(text, suffix string) (string, error) {
 	w := sc.written
 	switch suffix {
 	case "":
@@ -82,22 +89,22 @@ func (sc scheme) decode(text, suffix string) ([]byte, error) {
 	case "B64", "BASE64":
 		w = inBase64
 	default:
-		return nil, errors.New("unknown encoding of a password scheme")
+		return "", errors.New("unknown encoding of a password scheme")
 	}
 	var value []byte
 	var err error
 	switch w {
 	case asIs:
-		return []byte(text), nil
+		return text, nil
 	case inHex:
 		value, err = hex.DecodeString(text)
 	case inBase64:
 		value, err = base64.RawStdEncoding.DecodeString(strings.TrimRight(text, "="))
 	}
 	if err != nil {
-		return nil, errors.New("value is not hex or base64") // the cause would quote the value
+		return "", errors.New("value is not hex or base64") // the cause would quote the value
 	}
-	return value, nil
+	return string(value), nil
 }
 
 // capitals is ASCII only, as names of schemes are.
@@ -112,16 +119,16 @@ func capitals(s string) string {
 }
 
 // parseCrypt reads what crypt(3) writes, by its prefix. DES is not read.
-func parseCrypt(value []byte) (secret, error) {
+func parseCrypt(value string) (secret, error) {
 	for _, kind := range []struct {
 		prefix string
-		parse  func(value []byte) (secret, error)
+		parse  func(value string) (secret, error)
 	}{
 		{"$1$", parseMD5Crypt}, {"$5$", parseSHACrypt}, {"$6$", parseSHACrypt},
 		{"$2a$", parseBcrypt}, {"$2b$", parseBcrypt}, {"$2y$", parseBcrypt},
 		{"$argon2i$", parseArgon2}, {"$argon2id$", parseArgon2},
 	} {
-		if bytes.HasPrefix(value, []byte(kind.prefix)) {
+		if strings.HasPrefix(value, kind.prefix) {
 			return kind.parse(value)
 		}
 	}

@@ -33,7 +33,7 @@ type user struct {
 	account string
 	line    int
 	scheme  string // of secret
-	value   []byte // what secret was made of
+	value   string // what secret was made of
 	secret  secret // nil: nobody signs in
 	fields  map[string]string
 	version uint64 // of the whole line
@@ -44,8 +44,9 @@ type user struct {
 
 // Limits of a file.
 const (
-	maxFile = 256 << 20
-	maxLine = 64 << 10
+	maxFile     = 256 << 20
+	maxLine     = 64 << 10
+	maxWarnings = 20
 )
 
 // parse reads a file named path, for errors. An error says that the file as a
@@ -54,7 +55,15 @@ const (
 func parse(path, text string, seed maphash.Seed) (*table, error) {
 	t := &table{users: map[string]*user{}}
 	var warnings []error
-	costs := map[string]int{}
+	more := 0 // warnings than are kept
+	warn := func(err error) {
+		if len(warnings) < maxWarnings {
+			warnings = append(warnings, err)
+		} else {
+			more++
+		}
+	}
+	costs := map[cost]int{} // users of each
 	for number := 1; text != ""; number++ {
 		line, rest, _ := strings.Cut(text, "\n")
 		text = rest
@@ -69,7 +78,7 @@ func parse(path, text string, seed maphash.Seed) (*table, error) {
 		}
 		account, err := sasl.PrepareUser(name)
 		if err != nil {
-			warnings = append(warnings, fail(errors.New("this name cannot be an account")))
+			warn(fail(errors.New("this name cannot be an account")))
 			continue
 		}
 		if other := t.users[account]; other != nil {
@@ -77,15 +86,18 @@ func parse(path, text string, seed maphash.Seed) (*table, error) {
 		}
 		u := &user{account: account, line: number, version: maphash.String(seed, line)}
 		if err := u.parse(fields); err != nil {
-			warnings = append(warnings, fail(fmt.Errorf("%q cannot sign in: %w", account, err)))
+			warn(fail(fmt.Errorf("%q cannot sign in: %w", account, err)))
 		}
 		t.users[account] = u
 		if u.secret != nil {
-			cost := u.secret.cost()
-			if costs[cost]++; t.dummy == nil || costs[cost] > costs[t.dummy.cost()] {
+			c := u.secret.cost()
+			if costs[c]++; t.dummy == nil || costs[c] > costs[t.dummy.cost()] {
 				t.dummy = u.secret
 			}
 		}
+	}
+	if more > 0 {
+		warnings = append(warnings, fmt.Errorf("and %d more", more))
 	}
 	t.warnings = errors.Join(warnings...)
 	return t, nil
