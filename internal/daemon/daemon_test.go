@@ -221,6 +221,47 @@ func TestZero(t *testing.T) {
 	}
 }
 
+// A first start that fails does not swallow the password.
+func TestZeroFirstStartFails(t *testing.T) {
+	t.Parallel()
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	z := Zero{Data: t.TempDir(), POP3S: taken.Addr().(*net.TCPAddr).Port}
+	var out, log buffer
+	o := Options{Stdout: &out, Stderr: &log, Getenv: func(string) string { return "" }}
+	if err := z.Run(t.Context(), o); err == nil || !strings.Contains(err.Error(), "is taken") {
+		t.Fatalf("got %v", err)
+	}
+	if out.String() != "" {
+		t.Errorf("printed %q", out.String())
+	}
+	z.POP3S = 0
+	s := start(t, z.Run)
+	m := shown.FindStringSubmatch(s.out.String())
+	if m == nil {
+		t.Fatalf("no password in\n%s", s.out.String())
+	}
+	if got := s.say(s.dial("pop3"), "USER alice\r\nPASS "+m[1]+"\r\nSTAT\r\nQUIT\r\n", "+OK Goodbye"); !strings.Contains(got, "+OK 1 ") {
+		t.Errorf("got %q", got)
+	}
+}
+
+// A flood of silent connections keeps nobody out and throws nobody out.
+func TestFlood(t *testing.T) {
+	t.Parallel()
+	s, login := run(t, func(c *config.Config) { c.Limits.Connections = 3 })
+	inside := s.dial("pop3")
+	s.say(inside, login, "+OK Maildrop")
+	for range 20 {
+		s.say(s.dial("pop3"), "", "+OK")
+	}
+	s.say(s.dial("pop3"), "USER alice\r\nPASS wrong\r\nQUIT\r\n", "+OK Goodbye")
+	s.say(inside, "NOOP\r\n", "+OK")
+}
+
 func TestFirstUser(t *testing.T) {
 	t.Parallel()
 	for name, want := range map[string]string{

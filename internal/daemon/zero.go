@@ -82,14 +82,23 @@ func (z Zero) Run(ctx context.Context, o Options) error {
 	if err != nil {
 		return err
 	}
-	return d.run(ctx, func() error {
-		if password != "" {
+	told := password == ""
+	err = d.run(ctx, func() error {
+		if !told {
 			if err := d.welcome(ctx, user); err != nil {
 				return err
 			}
 		}
-		return z.greet(d, user, password)
+		if err := z.greet(d, user, password); err != nil {
+			return err
+		}
+		told = true
+		return nil
 	})
+	if !told { // nobody knows the password: the next start is the first one
+		err = errors.Join(err, os.Remove(z.PasswdFile()))
+	}
+	return err
 }
 
 // prepare makes what is missing. password is empty if there was an account.
@@ -136,7 +145,7 @@ func (d *Daemon) welcome(ctx context.Context, user string) error {
 	message := "From: Postwain <postmaster@localhost>\r\nTo: " + user + "@localhost\r\n" +
 		"Subject: Welcome to Postwain\r\nMIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n" +
 		"This message came from your own POP3 server.\r\n"
-	err := d.store.Deliver(ctx, user, maildrop.Incoming{}, strings.NewReader(message))
+	err := d.store.Deliver(ctx, user, maildrop.Incoming{Key: "postwain-welcome"}, strings.NewReader(message))
 	if err != nil {
 		return fmt.Errorf("first message: %w", err)
 	}
