@@ -264,6 +264,42 @@ func TestOddMessages(t *testing.T) {
 	}
 }
 
+// endless is a line that does not end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) {
+	if len(p) > 64<<10 {
+		return 0, errDisk // more than a buffer at once
+	}
+	for i := range p {
+		p[i] = 'x'
+	}
+	return len(p), nil
+}
+
+// A message of one line of 64 MiB goes through, in pieces of at most a buffer.
+func TestHugeMessage(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const size = 64 << 20
+		r := newRig(t, nil)
+		r.deliver("alice", "a\n")
+		r.breaks(&brokenBox{get: func(int, int) (io.ReadCloser, error) {
+			return io.NopCloser(io.LimitReader(endless{}, size)), nil
+		}})
+		c := r.begin()
+		defer c.Close()
+		r.send(c, "RETR 1\r\nQUIT\r\n")
+		n, err := io.Copy(io.Discard, c)
+		if n < size || n > size+100 || err != nil {
+			t.Errorf("%d octets, %v", n, err)
+		}
+		if len(r.sizes) != 1 {
+			t.Errorf("the difference from the listing was not told: %v", r.sizes)
+		}
+	})
+}
+
 // Row 69: no content can end a reply: STAT, LIST and RETR agree on every
 // message of a small alphabet.
 func TestContentCannotEndReply(t *testing.T) {

@@ -228,6 +228,30 @@ func TestCertificateSwap(t *testing.T) {
 	})
 }
 
+// Row 66: names that the server does not know get its certificate, and absurd
+// ones an error; a client that wants to renegotiate gets none.
+func TestServerNames(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) { r.withTLS(); r.opt.Implicit = true })
+		want := r.opt.TLS.Certificates[0].Leaf
+		for i := range 100 {
+			name := strings.Repeat("x", i*2) + ".example.net"
+			c := &tls.Config{ServerName: name, InsecureSkipVerify: true, MaxVersion: tls.VersionTLS12, Renegotiation: tls.RenegotiateFreelyAsClient}
+			s := tls.Client(r.dial(remote), c)
+			if err := s.Handshake(); err != nil {
+				t.Fatalf("%d octets of name: %v", len(name), err)
+			}
+			if got := s.ConnectionState().PeerCertificates[0]; !got.Equal(want) {
+				t.Errorf("%d octets of name: another certificate", len(name))
+			}
+			if got := talk(t, s, "QUIT\r\n"); signs(got) != "++" {
+				t.Errorf("%d octets of name: %q", len(name), got)
+			}
+		}
+	})
+}
+
 // A session that was resumed is served as any other.
 func TestResumption(t *testing.T) {
 	t.Parallel()
