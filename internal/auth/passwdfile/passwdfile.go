@@ -48,6 +48,7 @@ type File struct {
 
 	mu   sync.Mutex // for reading the file
 	seen stamp      // of what was read last, good or bad
+	told string     // what was reported last, unless all is well since
 
 	// prove verifies a password. A test counts here.
 	prove func(s secret, password string) bool
@@ -102,9 +103,11 @@ func (f *File) read() error {
 		t.dummy = newArgon("")
 	}
 	f.table.Store(t)
-	if t.warnings != nil && f.o.Report != nil {
-		f.o.Report(fmt.Errorf("passwdfile: %w", t.warnings))
+	if t.warnings == nil {
+		f.told = ""
+		return nil
 	}
+	f.report(fmt.Errorf("passwdfile: %w", t.warnings))
 	return nil
 }
 
@@ -115,13 +118,36 @@ func (f *File) current() *table {
 	last := f.checked.Load()
 	if now-last >= int64(checkEvery) && f.checked.CompareAndSwap(last, now) && f.mu.TryLock() {
 		defer f.mu.Unlock()
-		if f.changed() {
-			if err := f.read(); err != nil && f.o.Report != nil {
-				f.o.Report(fmt.Errorf("%w; the accounts read before stay in force", err))
-			}
-		}
+		f.refresh()
 	}
 	return f.table.Load()
+}
+
+// fresh gives the accounts as they are in the file now, so that nobody is
+// refused who was added a moment ago.
+func (f *File) fresh() *table {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.refresh()
+	return f.table.Load()
+}
+
+// refresh reads the file if it has changed; mu is held.
+func (f *File) refresh() {
+	if f.changed() {
+		if err := f.read(); err != nil {
+			f.report(fmt.Errorf("%w; the accounts read before stay in force", err))
+		}
+	}
+}
+
+// report tells what was not told last, so that what is read twice is told
+// once; mu is held.
+func (f *File) report(err error) {
+	if text := err.Error(); text != f.told && f.o.Report != nil {
+		f.told = text
+		f.o.Report(err)
+	}
 }
 
 // changed reports whether the file is another than the one read last.
@@ -155,7 +181,7 @@ func (f *File) Authenticate(ctx context.Context, l sasl.Login) (account string, 
 	if err := ctx.Err(); err != nil {
 		return "", err
 	}
-	t := f.current()
+	t := f.fresh()
 	u := t.find(l.User)
 	password := sasl.PreparePassword(l.Password)
 	if u == nil || u.secret == nil {
@@ -170,10 +196,14 @@ func (f *File) Authenticate(ctx context.Context, l sasl.Login) (account string, 
 
 // Lookup implements [sasl.Looker]. An account that cannot sign in exists.
 func (f *File) Lookup(_ context.Context, name string) (account string, err error) {
-	if u := f.current().find(name); u != nil {
-		return u.account, nil
+	u := f.current().find(name)
+	if u == nil {
+		u = f.fresh().find(name)
 	}
-	return "", fmt.Errorf("passwdfile: %w", sasl.ErrNoUser)
+	if u == nil {
+		return "", fmt.Errorf("passwdfile: %w", sasl.ErrNoUser)
+	}
+	return u.account, nil
 }
 
 // Secret implements [sasl.SecretSource]: for "PLAIN" the password itself where
@@ -181,7 +211,7 @@ func (f *File) Lookup(_ context.Context, name string) (account string, err error
 // Dovecot stores under that scheme. It is not told where the client is, so
 // whoever has allow_nets is refused.
 func (f *File) Secret(_ context.Context, name, scheme string) (account string, value []byte, err error) {
-	u := f.current().find(name)
+	u := f.fresh().find(name)
 	if u == nil || u.secret == nil || u.noLogin || u.nets != nil {
 		return "", nil, errRefused
 	}

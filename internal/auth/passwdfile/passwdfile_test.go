@@ -330,14 +330,48 @@ func TestOutdated(t *testing.T) {
 	}
 }
 
-// It is looked at once a second at most.
+// What is remembered of an account is at most a second old, and nobody is
+// refused for that.
 func TestLooksSeldom(t *testing.T) {
 	t.Parallel()
 	f, path, _ := opened(t, "alice:{PLAIN}one\n")
 	f.began = time.Now().Add(time.Hour) // the next look is far away
-	write(t, path, "alice:{PLAIN}two\n")
-	if _, err := ask(f, "alice", "one"); err != nil {
-		t.Errorf("got %v", err)
+	version := f.Version("alice")
+	write(t, path, "alice:{PLAIN}two\nbob:{PLAIN}b\n")
+	if f.Version("alice") != version {
+		t.Error("each question looks at the file")
+	}
+	if a, err := f.Lookup(t.Context(), "bob"); a != "bob" || err != nil {
+		t.Errorf("who was added a moment ago: %q, %v", a, err)
+	}
+	write(t, path, "alice:{PLAIN}three\nbob:{PLAIN}b\n")
+	if _, err := ask(f, "alice", "three"); err != nil {
+		t.Errorf("the password of a moment ago: %v", err)
+	}
+	if f.Version("alice") == version {
+		t.Error("the version is older than the login")
+	}
+}
+
+// What is read once more, because it was read while warm, is not told again.
+func TestTellsOnce(t *testing.T) {
+	t.Parallel()
+	for _, text := range []string{"alice:{CANARY}x\n", "alice:{PLAIN}x\ncut"} {
+		f, path, reports := opened(t, "alice:{PLAIN}x\n")
+		for range 3 {
+			write(t, path, text)
+			ask(f, "alice", "x")
+		}
+		if len(*reports) != 1 {
+			t.Errorf("told %d times: %q", len(*reports), *reports)
+		}
+		write(t, path, "alice:{PLAIN}x\n")
+		ask(f, "alice", "x")
+		write(t, path, text)
+		ask(f, "alice", "x")
+		if len(*reports) != 2 {
+			t.Errorf("told %d times, though all was well in between", len(*reports))
+		}
 	}
 }
 
@@ -450,4 +484,22 @@ func FuzzParse(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What a login costs beside the hashing.
+func BenchmarkAuthenticate(b *testing.B) {
+	path := filepath.Join(b.TempDir(), "users")
+	if err := os.WriteFile(path, []byte(sample), 0o600); err != nil {
+		b.Fatal(err)
+	}
+	f, err := Open(path, Options{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := ask(f, "bob@example.org", "b secret"); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
