@@ -23,7 +23,8 @@ before state_dir in FILE. docs/config.md describes FILE.
 
 Signals: HUP reads the configuration and the certificates again, TERM and INT
 stop when the commands in hand are done, the second one at once.
-Exit codes: 0 stopped by a signal, 1 failed, 78 the configuration is wrong.
+Exit codes: 0 stopped by a signal, 1 failed, or stopped by a second signal,
+2 wrong command line, 78 wrong configuration.
 `
 
 func (e Env) serve() error {

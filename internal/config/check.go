@@ -114,6 +114,7 @@ func (d *decoder) checkLimits(l *Limits) {
 	}{
 		{"connections", l.Connections},
 		{"connections_per_address", l.ConnectionsPerAddress},
+		{"sessions_per_account", l.SessionsPerAccount},
 		{"lmtp_connections", l.LMTPConnections},
 		{"message_size", int(l.MessageSize)},
 	} {

@@ -130,13 +130,17 @@ type Limits struct {
 	// has retrieved when it quits (RFC 2449 §6.7). An account's own expire
 	// comes first.
 	Expire Expire `toml:"expire"`
-	// Connections is how many POP3 connections there may be at a time. When
-	// they are all in use a new one takes the place of the oldest that has not
-	// signed in.
+	// Connections is how many POP3 connections there may be at a time, but
+	// never more than a quarter of the files that the system lets the server
+	// open. When they are all in use a new one takes the place of the oldest
+	// that has not signed in.
 	Connections int `toml:"connections"`
 	// ConnectionsPerAddress is how many there may be from one IPv4 address or
 	// one IPv6 /64 network. The machine's own addresses are not counted.
 	ConnectionsPerAddress int `toml:"connections_per_address"`
+	// SessionsPerAccount is how many sessions of one account there may be at a
+	// time, where mail.lock lets there be more than one.
+	SessionsPerAccount int `toml:"sessions_per_account"`
 	// LMTPConnections is how many LMTP connections there may be at a time.
 	LMTPConnections int `toml:"lmtp_connections"`
 	// MessageSize is the largest message that LMTP accepts.
@@ -166,6 +170,7 @@ func Default() *Config {
 		Limits: Limits{
 			Connections:           10000,
 			ConnectionsPerAddress: 100,
+			SessionsPerAccount:    10,
 			LMTPConnections:       200,
 			MessageSize:           64 << 20,
 			LoginTimeout:          time.Minute,

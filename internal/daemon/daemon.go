@@ -216,6 +216,9 @@ func Version() string {
 	return info.Main.Version
 }
 
+// errForced is how Run ends when it did not wait for the commands in hand.
+var errForced = errors.New("stopped at once by a second signal")
+
 // shutdownGrace is what a server gets to close connections that did not end in
 // time.
 const shutdownGrace = 5 * time.Second

@@ -249,6 +249,23 @@ func TestZeroFirstStartFails(t *testing.T) {
 	}
 }
 
+// The log says who holds a maildrop that another session wants.
+func TestHolderIsLogged(t *testing.T) {
+	t.Parallel()
+	s, login := run(t, func(*config.Config) {})
+	first := s.dial("pop3")
+	s.say(first, login, "+OK Maildrop")
+	s.say(s.dial("pop3"), login, "-ERR [IN-USE]")
+	s.signals <- syscall.SIGTERM
+	if err := s.end(); err != nil {
+		t.Fatal(err)
+	}
+	line := regexp.MustCompile(`INFO pop3-login: not opened user=<alice> method=USER rip=127.0.0.1 .* holder=` + regexp.QuoteMeta(first.LocalAddr().String()) + ` reason=`)
+	if !line.MatchString(s.log.String()) {
+		t.Errorf("got\n%s", s.log.String())
+	}
+}
+
 // A flood of silent connections keeps nobody out and throws nobody out.
 func TestFlood(t *testing.T) {
 	t.Parallel()

@@ -153,7 +153,8 @@ func prefixes(all []config.Network) []netip.Prefix {
 
 func (d *Daemon) limits() listen.Limits {
 	l := d.config.Limits
-	return listen.Limits{Total: l.Connections, PerAddress: l.ConnectionsPerAddress, Evict: true}
+	// A session has its socket, its Maildir, its lock and a message open.
+	return listen.Limits{Total: min(l.Connections, openFiles()/4), PerAddress: l.ConnectionsPerAddress, Evict: true}
 }
 
 // socket is how config's listener is opened.

@@ -1,7 +1,6 @@
 package daemon
 
 import (
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -66,5 +65,3 @@ func (n notifier) close() error {
 	}
 	return n.conn.Close()
 }
-
-var errForced = errors.New("stopped at once by a second signal")

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 
 	"github.com/postwain/postwain/internal/config"
 	"github.com/postwain/postwain/internal/listen"
@@ -62,6 +63,7 @@ func fixed(old, c *config.Config) error {
 		{"mail.store", string(old.Mail.Store), string(c.Mail.Store)},
 		{"mail.path", old.Mail.Path, c.Mail.Path},
 		{"mail.lock", string(old.Mail.Lock), string(c.Mail.Lock)},
+		{"limits.sessions_per_account", strconv.Itoa(old.Limits.SessionsPerAccount), strconv.Itoa(c.Limits.SessionsPerAccount)},
 		{"log.format", string(old.Log.Format), string(c.Log.Format)},
 	} {
 		if k.old != k.now {

@@ -41,7 +41,7 @@ func (d *Daemon) start(ctx context.Context) error {
 		return errors.Join(wrong...)
 	}
 	d.limiter = listen.NewLimiter(d.limits())
-	d.sessions = pop3server.NewSessions(0)
+	d.sessions = pop3server.NewSessions(d.config.Limits.SessionsPerAccount)
 	d.failed = make(chan error, 1)
 	for i, l := range d.config.Listen {
 		d.doors = append(d.doors, d.newDoor(l, sockets[i]))

@@ -18,6 +18,15 @@ func private() { unix.Umask(0o077) }
 // writable reports whether this process may make files in a directory.
 func writable(dir string) error { return unix.Access(dir, unix.W_OK|unix.X_OK) }
 
+// openFiles is how many files this process may have open.
+func openFiles() int {
+	var r unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &r); err != nil || r.Cur > math.MaxInt32 {
+		return math.MaxInt32
+	}
+	return int(r.Cur)
+}
+
 // monotonic is the clock that systemd compares reloads by.
 func monotonic() time.Duration {
 	var t unix.Timespec

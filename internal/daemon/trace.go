@@ -60,15 +60,23 @@ func lmtpTrace(log *obs.Log) lmtp.Trace {
 	return lmtp.Trace{
 		Recipient: func(r lmtp.Result) {
 			if r.Err == nil {
-				log.Info("lmtp: delivered", "to", obs.User(r.To), "user", obs.User(r.Account), "from", obs.User(r.From),
+				log.Info("lmtp: delivered", "peer", peer(r.Peer), "to", obs.User(r.To), "user", obs.User(r.Account), "from", obs.User(r.From),
 					"size", r.Size, "id", r.ID)
 				return
 			}
-			log.Warn("lmtp: refused", "to", obs.User(r.To), "from", obs.User(r.From), "size", r.Size, "code", r.Code,
+			log.Warn("lmtp: refused", "peer", peer(r.Peer), "to", obs.User(r.To), "from", obs.User(r.From), "size", r.Size, "code", r.Code,
 				"error", r.Err, "id", r.ID)
 		},
 		Accept: func(err error) { log.Warn("lmtp: connection not accepted", "error", err) },
 	}
+}
+
+// peer names the other end of a connection; those of Unix sockets have no name.
+func peer(a net.Addr) string {
+	if a == nil || a.Network() == "unix" {
+		return "unix"
+	}
+	return a.String()
 }
 
 // refusals logs connections that were closed at the door: the first at once,
@@ -95,5 +103,5 @@ func (r *refusals) tell(remote net.Addr, why error) {
 	more := r.silent
 	r.silent, r.next = 0, now.Add(refusalPause)
 	r.mu.Unlock()
-	r.log.Warn("connection refused", "rip", remote.String(), "error", why, "more", more)
+	r.log.Warn("connection refused", "peer", peer(remote), "error", why, "more", more)
 }
