@@ -40,9 +40,6 @@ func NewWriter(w io.Writer) *Writer { return &Writer{w: w} }
 // Octets is the number of octets sent and buffered so far.
 func (w *Writer) Octets() int64 { return w.total }
 
-// Buffered is the number of octets that wait for Flush.
-func (w *Writer) Buffered() int { return w.n }
-
 // OK begins a reply line of +OK.
 func (w *Writer) OK() *Writer { return w.begin("+OK") }
 

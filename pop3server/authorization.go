@@ -119,7 +119,7 @@ func (a *authorizing) passCommand(ctx context.Context, arg []byte) reply {
 	return a.login(ctx, Login{User: user, Account: account, Mechanism: "USER", Err: err})
 }
 
-// noPasswords says why USER and PASS are not there.
+// noPasswords says why USER and PASS, or a mechanism, are not there.
 func (a *authorizing) noPasswords() reply {
 	if !a.sum.Peer.Secure {
 		return refuse("", textNeedTLS)

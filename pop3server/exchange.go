@@ -87,7 +87,7 @@ func (a *authorizing) authCommand(ctx context.Context, arg []byte) reply {
 		return refuse("", textNoMechanism)
 	}
 	if !a.usable(m) {
-		return refuse("", textNeedTLS)
+		return a.noPasswords()
 	}
 	var response []byte
 	if has {
