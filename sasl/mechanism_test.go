@@ -1,8 +1,10 @@
 package sasl_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"testing"
@@ -60,16 +62,18 @@ func run(t *testing.T, m sasl.Mechanism, responses ...string) (challenges []stri
 	return challenges, account, err
 }
 
-func TestServer(t *testing.T) {
-	t.Parallel()
+// attempt is what a client says and what must come of it.
+type attempt struct {
+	name, mechanism string
+	responses       []string
+	account         string
+	err             error
+	asked           bool // the account source was asked
+}
+
+func attempts() []attempt {
 	long, longer := strings.Repeat("n", 255), strings.Repeat("p", 1024)
-	for _, tt := range []struct {
-		name, mechanism string
-		responses       []string
-		account         string
-		err             error
-		asked           bool // the account source was asked
-	}{
+	return []attempt{
 		{"plain", "PLAIN", []string{"\x00alice\x00a secret"}, "account-of-alice", nil, true},
 		{"plain in two steps", "PLAIN", []string{"-", "\x00alice\x00a secret"}, "account-of-alice", nil, true},
 		{"plain, own authzid", "PLAIN", []string{"alice\x00alice\x00a secret"}, "account-of-alice", nil, true},
@@ -104,37 +108,140 @@ func TestServer(t *testing.T) {
 		{"login, user too long", "LOGIN", []string{"-", long + "n", longer}, "", sasl.ErrRefused, false},
 		{"login, password too long", "LOGIN", []string{"-", long, longer + "p"}, "", sasl.ErrRefused, false},
 		{"login, longest", "LOGIN", []string{"-", long, longer}, "account-of-" + long, nil, true},
-	} {
+	}
+}
+
+// makes is NewPlain or NewLogin.
+type makes func(a sasl.Authenticator, from sasl.Login) sasl.Mechanism
+
+// judge says what make does wrong in one attempt.
+func judge(t *testing.T, make makes, tt attempt) (faults []string) {
+	t.Helper()
+	fault := func(format string, a ...any) { faults = append(faults, fmt.Sprintf(format, a...)) }
+	p := accounts()
+	from := sasl.Login{Remote: netip.MustParseAddr("192.0.2.1"), TLS: true}
+	m := make(p, from)
+	if m.Name() != tt.mechanism {
+		fault("Name = %q", m.Name())
+	}
+	challenges, account, err := run(t, m, tt.responses...)
+	if account != tt.account || !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
+		fault("got account %q, %v; want %q, %v", account, err, tt.account, tt.err)
+	}
+	if challenges[len(challenges)-1] != "-" {
+		fault("a challenge after the end: %q", challenges)
+	}
+	if (len(p.asked) > 0) != tt.asked {
+		fault("the account source was asked %d times", len(p.asked))
+	}
+	for _, l := range p.asked {
+		if l.Remote != from.Remote || !l.TLS {
+			fault("the account source was not told where from: %v %v", l.Remote, l.TLS)
+		}
+	}
+	if err != nil && (strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "alice")) {
+		fault("the error repeats what the client sent: %v", err)
+	}
+	return faults
+}
+
+func TestServer(t *testing.T) {
+	t.Parallel()
+	for _, tt := range attempts() {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			p := accounts()
-			from := sasl.Login{Remote: netip.MustParseAddr("192.0.2.1"), TLS: true}
-			m := sasl.NewPlain(p, from)
+			make := sasl.NewPlain
 			if tt.mechanism == "LOGIN" {
-				m = sasl.NewLogin(p, from)
+				make = sasl.NewLogin
 			}
-			if m.Name() != tt.mechanism {
-				t.Errorf("Name = %q", m.Name())
-			}
-			challenges, account, err := run(t, m, tt.responses...)
-			if account != tt.account || !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) {
-				t.Errorf("got account %q, %v; want %q, %v", account, err, tt.account, tt.err)
-			}
-			if challenges[len(challenges)-1] != "-" {
-				t.Errorf("a challenge after the end: %q", challenges)
-			}
-			if (len(p.asked) > 0) != tt.asked {
-				t.Errorf("the account source was asked %d times", len(p.asked))
-			}
-			for _, l := range p.asked {
-				if l.Remote != from.Remote || !l.TLS {
-					t.Errorf("the account source was not told where from: %v %v", l.Remote, l.TLS)
-				}
-			}
-			if err != nil && (strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), "alice")) {
-				t.Errorf("the error repeats what the client sent: %v", err)
+			for _, f := range judge(t, make, tt) {
+				t.Error(f)
 			}
 		})
+	}
+}
+
+// wrong is PLAIN with a fault put around it.
+type wrong struct {
+	sasl.Exchange
+	before func(response []byte) []byte
+	after  func(response []byte, account string, err error) (string, error)
+}
+
+func (w wrong) Name() string         { return "PLAIN" }
+func (w wrong) Start() sasl.Exchange { return w }
+
+func (w wrong) Next(ctx context.Context, response []byte) ([]byte, string, error) {
+	sent := response
+	if w.before != nil && response != nil {
+		sent = w.before(response)
+	}
+	challenge, account, err := w.Exchange.Next(ctx, sent)
+	if w.after != nil && challenge == nil {
+		account, err = w.after(response, account, err)
+	}
+	return challenge, account, err
+}
+
+// withoutAuthzid drops what stands before the first NUL.
+func withoutAuthzid(response []byte) []byte {
+	return response[max(bytes.IndexByte(response, 0), 0):]
+}
+
+func TestServerMutants(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name string
+		from func(l sasl.Login) sasl.Login
+		wrong
+	}{
+		{name: ""}, // sound
+		{name: "forgets the address", from: func(l sasl.Login) sasl.Login { return sasl.Login{TLS: l.TLS} }},
+		{name: "forgets TLS", from: func(l sasl.Login) sasl.Login { return sasl.Login{Remote: l.Remote} }},
+		{name: "ignores the authzid", wrong: wrong{before: withoutAuthzid}},
+		{name: "lets one act for another", wrong: wrong{
+			before: withoutAuthzid,
+			after: func(response []byte, account string, err error) (string, error) {
+				if authzid, _, _ := bytes.Cut(response, []byte{0}); err == nil && len(authzid) > 0 {
+					account = string(authzid)
+				}
+				return account, err
+			},
+		}},
+		{name: "trims passwords", wrong: wrong{before: bytes.TrimSpace}},
+		{name: "drops NULs", wrong: wrong{before: func(r []byte) []byte { return bytes.TrimRight(r, "\x00") }}},
+		{name: "folds names", wrong: wrong{before: bytes.ToLower}},
+		{name: "proves everybody", wrong: wrong{after: func([]byte, string, error) (string, error) { return "account-of-alice", nil }}},
+		{name: "says what was wrong", wrong: wrong{after: func(r []byte, account string, err error) (string, error) {
+			if err != nil {
+				err = fmt.Errorf("%q: %w", r, err)
+			}
+			return account, err
+		}}},
+		{name: "makes an outage of a refusal", wrong: wrong{after: func(_ []byte, account string, err error) (string, error) {
+			if errors.Is(err, sasl.ErrRefused) {
+				err = errOutage
+			}
+			return account, err
+		}}},
+	} {
+		faults := 0
+		for _, a := range attempts() {
+			if a.mechanism != "PLAIN" {
+				continue
+			}
+			faults += len(judge(t, func(accounts sasl.Authenticator, from sasl.Login) sasl.Mechanism {
+				if tt.from != nil {
+					from = tt.from(from)
+				}
+				w := tt.wrong
+				w.Exchange = sasl.NewPlain(accounts, from).Start()
+				return w
+			}, a))
+		}
+		if (faults > 0) != (tt.name != "") {
+			t.Errorf("%q: %d faults found", tt.name, faults)
+		}
 	}
 }
 
