@@ -89,9 +89,11 @@ type Box interface {
 // Incoming says how a message is to be delivered. The zero value is an
 // ordinary delivery.
 type Incoming struct {
-	// Key makes the delivery idempotent: the same key again is a no-op.
+	// Key makes the delivery idempotent: the same key again is a no-op, at
+	// least as long as its message is there.
 	Key string
-	// UID is imported from another server. Empty: the store chooses.
+	// UID is imported from another server. Empty: the store chooses. One that
+	// is not valid or is taken is refused, or replaced by the store.
 	UID string
 	// Time is the imported arrival. Zero: now.
 	Time time.Time
