@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/postwain/postwain/internal/config"
 )
@@ -63,7 +64,9 @@ func Main(e Env) int {
 		fmt.Fprintln(e.Stderr, problems)
 		return exitConfig
 	}
-	fmt.Fprintf(e.Stderr, "postwain: %v\n", err)
+	for line := range strings.SplitSeq(err.Error(), "\n") {
+		fmt.Fprintf(e.Stderr, "postwain: %s\n", line)
+	}
 	return exitFailed
 }
 
