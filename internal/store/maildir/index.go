@@ -125,6 +125,9 @@ func (b *indexBuilder) messages(d *decoder) bool {
 	text := string(d.p) // one string for all names
 	if len(b.list.entries) > 0 {
 		b.index()
+	} else {
+		n := len(d.p)/64 + 1 // more than there are, as names go
+		b.list.entries, b.list.msgs = make([]entry, 0, n), make([]maildrop.Message, 0, n)
 	}
 	b.list.at = stamp{}
 	for len(d.p) > 0 {
@@ -261,7 +264,7 @@ func (d *drop) appendIndex(home fsx.Dir, data []byte) error {
 
 func (d *drop) rewriteIndex(home fsx.Dir) error {
 	d.disk = indexState{}
-	payload := []byte{'M'}
+	payload := append(make([]byte, 0, d.list.weight()), 'M')
 	for i := range d.list.entries {
 		payload = d.list.appendMessage(payload, i)
 	}

@@ -91,7 +91,7 @@ func (s *Store) refresh(ctx context.Context, d *drop, f *folder) error {
 		if known == d.list && known.uids == d.uids && (d.uids == nil || known.nuids == len(d.uids.recs)) {
 			return nil
 		}
-		if d.uids != nil || len(known.msgs) == 0 {
+		if known != d.list && (d.uids != nil || len(known.msgs) == 0) {
 			return s.adopt(ctx, d, f, known)
 		}
 	}
@@ -117,10 +117,17 @@ func (s *Store) refresh(ctx context.Context, d *drop, f *folder) error {
 // adopt gives the messages of known, whose directories are unchanged, their
 // UIDs.
 func (s *Store) adopt(ctx context.Context, d *drop, f *folder, known *listing) error {
+	if d.uids == nil || len(d.uids.recs) == 0 {
+		// No two have ever wanted the same UID: that would be written down.
+		for i := range known.msgs {
+			known.msgs[i].UID = natural(known.entries[i].file().base())
+		}
+		known.uids, d.list = d.uids, known
+		return nil
+	}
 	b := builder{Store: s, drop: d, folder: f, known: known, items: make([]item, len(known.entries))}
 	for i, e := range known.entries {
-		sec, usec := arrival(e.name[:uniqueLen(e.name)])
-		b.items[i] = item{file: e.file(), sec: sec, usec: usec, rank: i}
+		b.items[i] = newItem(e.file(), i)
 	}
 	return b.build(ctx, known.at)
 }
@@ -139,6 +146,7 @@ type builder struct {
 // item is a message on its way into a listing.
 type item struct {
 	file
+	baseLen   int
 	sec, usec int64
 	rank      int    // place among known; -1 if new
 	inode     uint64 // if the base does not name the message alone
@@ -148,6 +156,13 @@ type item struct {
 	length    int64
 	uid       string
 }
+
+func newItem(f file, rank int) item {
+	sec, usec := arrival(f.name[:uniqueLen(f.name)])
+	return item{file: f, baseLen: baseLen(f.name), sec: sec, usec: usec, rank: rank}
+}
+
+func (m *item) base() string { return m.name[:m.baseLen] }
 
 // build makes the listing of items, in order, and saves the index.
 func (b *builder) build(ctx context.Context, at stamp) error {
@@ -199,8 +214,7 @@ func (b *builder) sort(ctx context.Context, files []file, pending []mark) ([]ite
 	}
 	items := make([]item, len(files))
 	for i, f := range files {
-		sec, usec := arrival(f.name[:uniqueLen(f.name)])
-		items[i] = item{file: f, sec: sec, usec: usec, rank: -1}
+		items[i] = newItem(f, -1)
 		if r, ok := rank[f.base()]; ok {
 			items[i].rank = r
 		}

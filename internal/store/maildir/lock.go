@@ -35,7 +35,7 @@ func lockDrop(home fsx.Dir, pid int) (fsx.File, error) {
 		if err == nil {
 			var named fsx.Info
 			if named, err = home.Stat(lockName); err == nil && named.Inode == mine.Inode {
-				writeHolder(f, pid)
+				writeHolder(f, mine.Size, pid)
 				return f, nil
 			}
 		}

@@ -139,17 +139,19 @@ func lockState(dir fsx.Dir, pid int) (fsx.File, error) {
 		f.Close()
 		return nil, fmt.Errorf("maildir: state directory: %w", err)
 	}
-	writeHolder(f, pid)
+	writeHolder(f, 0, pid)
 	return f, nil
 }
 
-// writeHolder notes in a lock file who has it. That is only for people: on a
-// full disk it fails, and that is all right.
-func writeHolder(f fsx.File, pid int) {
+// writeHolder notes in a lock file of a given size who has it. That is only for
+// people: on a full disk it fails, and that is all right.
+func writeHolder(f fsx.File, size int64, pid int) {
 	text := strconv.Itoa(pid) + "\n"
-	old := make([]byte, len(text)+1)
-	if n, _ := f.ReadAt(old, 0); string(old[:n]) == text {
-		return
+	old := make([]byte, len(text))
+	if size == int64(len(text)) {
+		if _, err := f.ReadAt(old, 0); err == nil && string(old) == text {
+			return
+		}
 	}
 	if _, err := f.WriteAt([]byte(text), 0); err == nil {
 		f.Truncate(int64(len(text)))

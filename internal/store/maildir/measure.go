@@ -187,7 +187,7 @@ func (b *builder) follow(ctx context.Context, moved []*item, try int) ([]*item, 
 			m.size = -1
 			continue
 		}
-		m.file = where[0]
+		m.file, m.baseLen = where[0], baseLen(where[0].name)
 		todo = append(todo, m)
 	}
 	return todo, nil

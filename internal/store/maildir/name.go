@@ -30,25 +30,36 @@ const (
 // that Maildirs on other systems use in its place, each only in the form that
 // a flag list has.
 func baseLen(name string) int {
-	for i := 0; i < len(name); i++ {
-		switch name[i] {
-		case ':':
-			return i
-		case ';', '!':
+	n := len(name)
+	if i := strings.IndexByte(name, ':'); i >= 0 {
+		n = i
+	}
+	for _, mark := range [...]byte{';', '!'} {
+		for i := strings.IndexByte(name[:n], mark); i >= 0 && i < n; {
 			if strings.HasPrefix(name[i+1:], "2,") {
-				return i
+				n = i
+				break
 			}
+			next := strings.IndexByte(name[i+1:n], mark)
+			if next < 0 {
+				break
+			}
+			i += 1 + next
 		}
 	}
-	return len(name)
+	return n
 }
 
 // uniqueLen is the length of the unique name: up to the first ',' or ':'.
 func uniqueLen(name string) int {
-	if i := strings.IndexAny(name, ",:"); i >= 0 {
-		return i
+	n := len(name)
+	if i := strings.IndexByte(name, ','); i >= 0 {
+		n = i
 	}
-	return len(name)
+	if i := strings.IndexByte(name[:n], ':'); i >= 0 {
+		n = i
+	}
+	return n
 }
 
 // fields gives what the base of a file name tells of the size: the octets of

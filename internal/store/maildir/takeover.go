@@ -302,21 +302,18 @@ func (f uidlFormat) expand(uid, validity uint64, base, guid string) string {
 	return b.String()
 }
 
-// number writes n as Dovecot does: padded to the width with zeros, and the
-// last digits where there are more.
+// number writes n as Dovecot does: a width that begins with 0 pads, any other
+// cuts.
 func (p *uidlPart) number(n uint64) string {
 	base := 10
 	if p.hex {
 		base = 16
 	}
 	s := strconv.FormatUint(n, base)
-	if p.width == 0 {
-		return s
+	if p.zero {
+		return strings.Repeat("0", max(0, p.width-len(s))) + s
 	}
-	if len(s) < p.width && p.zero {
-		s = strings.Repeat("0", p.width-len(s)) + s
-	}
-	return s[max(0, len(s)-p.width):]
+	return p.cut(s)
 }
 
 func (p *uidlPart) cut(s string) string {

@@ -25,7 +25,7 @@ func (b *builder) name() error {
 			if step.placed && give(i, b.uids.recs[m.place].uid) {
 				continue
 			}
-			natural := b.natural(m)
+			natural := natural(m.base())
 			if _, ok := b.uids.record(natural); !ok && give(i, natural) {
 				continue
 			}
@@ -36,8 +36,7 @@ func (b *builder) name() error {
 }
 
 // natural is the UID of a message that has nothing in its way.
-func (b *builder) natural(m *item) string {
-	base := m.base()
+func natural(base string) string {
 	if unique := base[:uniqueLen(base)]; validUID(unique) {
 		return unique
 	}
