@@ -11,45 +11,87 @@ import (
 	"github.com/postwain/postwain/internal/dot"
 )
 
-// receive reads one message from in, which arrives in two parts, into a buffer
-// of size octets at a time.
-func receive(in []byte, split, size int, strict bool) (m []byte, err error, rest []byte) {
-	br := bufio.NewReaderSize(io.MultiReader(bytes.NewReader(in[:split]), bytes.NewReader(in[split:])), 16)
-	r := dot.NewReader(br)
-	if strict {
-		r = dot.NewStrictReader(br)
+// receiver reads messages, with the same buffers for all.
+type receiver struct {
+	parts [2][]byte // of the input, as they arrive
+	br    *bufio.Reader
+	buf   [64]byte
+	m     []byte
+	rest  []byte
+}
+
+func newReceiver() *receiver {
+	r := &receiver{}
+	r.br = bufio.NewReaderSize(r, 16)
+	return r
+}
+
+func (r *receiver) Read(p []byte) (int, error) {
+	for i := range r.parts {
+		if len(r.parts[i]) > 0 {
+			n := copy(p, r.parts[i])
+			r.parts[i] = r.parts[i][n:]
+			return n, nil
+		}
 	}
-	buf := make([]byte, size)
+	return 0, io.EOF
+}
+
+// receive reads one message from in, which arrives in two parts, size octets
+// at a time. What it returns is valid until the next call.
+func (r *receiver) receive(in []byte, split, size int, strict bool) (m []byte, err error, rest []byte) {
+	r.parts = [2][]byte{in[:split], in[split:]}
+	r.br.Reset(r)
+	d := dot.NewReader(r.br)
+	if strict {
+		d = dot.NewStrictReader(r.br)
+	}
+	r.m, r.rest = r.m[:0], r.rest[:0]
+	for err == nil {
+		var n int
+		n, err = d.Read(r.buf[:size])
+		r.m = append(r.m, r.buf[:n]...)
+	}
 	for {
-		n, e := r.Read(buf)
-		m = append(m, buf[:n]...)
+		n, e := r.br.Read(r.buf[:])
+		r.rest = append(r.rest, r.buf[:n]...)
 		if e != nil {
-			rest, _ = io.ReadAll(br)
-			return m, e, rest
+			return r.m, err, r.rest
 		}
 	}
 }
 
+func receive(in []byte, split, size int, strict bool) (m []byte, err error, rest []byte) {
+	return newReceiver().receive(in, split, size, strict)
+}
+
 func TestReaderExhaustive(t *testing.T) {
 	t.Parallel()
+	t.Run("splits", func(t *testing.T) { t.Parallel(); readAllWords(t, 8, 64) })
+	t.Run("pairs", func(t *testing.T) { t.Parallel(); readAllWords(t, 6, 2) })
+	t.Run("octets", func(t *testing.T) { t.Parallel(); readAllWords(t, 6, 1) })
+}
+
+// readAllWords receives every string of at most max octets, at every split.
+func readAllWords(t *testing.T, max, size int) {
 	const end = "\r\n.\r\nnext"
-	words(7, func(w []byte) {
-		in := append(append([]byte(nil), w...), end...)
+	r := newReceiver()
+	in := make([]byte, 0, max+len(end))
+	words(max, func(w []byte) {
+		in = append(append(in[:0], w...), end...)
 		want, bare, used, _ := unwire(in)
-		for split := range len(w) + len(end) {
-			for _, size := range []int{1, 2, 64} {
-				if got, err, rest := receive(in, split, size, false); err != io.EOF ||
-					!bytes.Equal(got, want) || !bytes.Equal(rest, in[used:]) {
-					t.Fatalf("%q split at %d, size %d: got %q, %v, rest %q", in, split, size, got, err, rest)
-				}
-				wantErr := io.EOF
-				if bare {
-					wantErr = dot.ErrBareLineEnd
-				}
-				got, err, rest := receive(in, split, size, true)
-				if err != wantErr || !bytes.Equal(rest, in[used:]) || !bare && !bytes.Equal(got, want) {
-					t.Fatalf("strict %q split at %d, size %d: got %q, %v, rest %q", in, split, size, got, err, rest)
-				}
+		wantErr := io.EOF
+		if bare {
+			wantErr = dot.ErrBareLineEnd
+		}
+		for split := range len(w) + 5 {
+			got, err, rest := r.receive(in, split, size, false)
+			if err != io.EOF || !bytes.Equal(got, want) || !bytes.Equal(rest, in[used:]) {
+				t.Fatalf("%q split at %d: got %q, %v, rest %q", in, split, got, err, rest)
+			}
+			got, err, rest = r.receive(in, split, size, true)
+			if err != wantErr || !bytes.Equal(rest, in[used:]) || !bare && !bytes.Equal(got, want) {
+				t.Fatalf("strict %q split at %d: got %q, %v, rest %q", in, split, got, err, rest)
 			}
 		}
 	})
@@ -57,12 +99,13 @@ func TestReaderExhaustive(t *testing.T) {
 
 func TestReaderEarlyEnd(t *testing.T) {
 	t.Parallel()
-	words(6, func(w []byte) {
+	r := newReceiver()
+	words(7, func(w []byte) {
 		if _, _, _, whole := unwire(w); whole {
 			return
 		}
 		for _, strict := range []bool{false, true} {
-			if _, err, _ := receive(w, 0, 64, strict); err != io.ErrUnexpectedEOF {
+			if _, err, _ := r.receive(w, 0, 64, strict); err != io.ErrUnexpectedEOF {
 				t.Fatalf("%q (strict %v) ended in %v", w, strict, err)
 			}
 		}
@@ -101,7 +144,7 @@ func TestReaderPassesErrorsOn(t *testing.T) {
 func TestReaderLongLine(t *testing.T) {
 	t.Parallel()
 	want := strings.Repeat("x", 1<<20) + "\r\n"
-	got, err, _ := receive([]byte("."+want+".\r\n"), 7, 4096, true)
+	got, err, _ := receive([]byte("."+want+".\r\n"), 7, 64, true)
 	if err != io.EOF || string(got) != want {
 		t.Errorf("a line of 1 MiB came back as %d octets, %v", len(got), err)
 	}

@@ -197,6 +197,11 @@ func (l *Listener) Give(c net.Conn) error {
 	select {
 	case <-l.done:
 		return net.ErrClosed
+	default:
+	}
+	select {
+	case <-l.done:
+		return net.ErrClosed
 	case l.queue <- c:
 		return nil
 	}
