@@ -286,6 +286,28 @@ func TestQuitAnswersWhenMaildropIsFree(t *testing.T) {
 	})
 }
 
+// EXPIRE 0 removes nothing for a client that is gone before the message is out.
+func TestExpireDeadClient(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) { r.site.after.Expire = pop3server.DeleteRetrieved })
+		r.deliver("alice", "a\n")
+		gate := make(chan struct{})
+		b := &brokenBox{}
+		b.get = func(i, lines int) (io.ReadCloser, error) { <-gate; return b.Box.Get(t.Context(), i, lines) }
+		r.breaks(b)
+		c := r.begin()
+		r.send(c, "RETR 1\r\nQUIT\r\n")
+		synctest.Wait()
+		c.Close()
+		close(gate)
+		synctest.Wait()
+		if left := r.left("alice"); left != "u1" {
+			t.Errorf("%q is left", left)
+		}
+	})
+}
+
 // EXPIRE removes what is older, and only that; an unknown age is none.
 func TestExpireKeepsYounger(t *testing.T) {
 	t.Parallel()

@@ -76,6 +76,12 @@ func (c *conn) transaction(ctx context.Context, box maildrop.Box) (deleted []int
 	if c.commands(ctx, maxBadAfter, t.handle) != quit {
 		return nil, false
 	}
+	if t.retrieved != nil { // do not remove what a dead client cannot have had
+		if err := c.out.Flush(); err != nil {
+			c.stop(err)
+			return nil, false
+		}
+	}
 	return t.toDelete(), true
 }
 
