@@ -41,14 +41,12 @@ type backend struct {
 	policy   pop3server.Policy // of accounts that say nothing else
 }
 
-// NewSession offers passwords where they cannot be overheard.
+// NewSession gives the mechanisms that the accounts can do. The server offers
+// those with passwords only where they cannot be overheard.
 func (b *backend) NewSession(_ context.Context, p pop3server.Peer) (pop3server.Session, error) {
-	s := &session{backend: b}
-	if p.Secure {
-		from := sasl.Login{Remote: p.Remote.Addr(), TLS: p.TLS != nil}
-		s.mechanisms = []sasl.Mechanism{sasl.NewPlain(naming{b.accounts}, from), sasl.NewLogin(naming{b.accounts}, from)}
-	}
-	return s, nil
+	from := sasl.Login{Remote: p.Remote.Addr(), TLS: p.TLS != nil}
+	users := naming{b.accounts}
+	return &session{b, []sasl.Mechanism{sasl.NewPlain(users, from), sasl.NewLogin(users, from)}}, nil
 }
 
 type session struct {

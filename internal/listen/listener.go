@@ -5,23 +5,20 @@ package listen
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
 	"slices"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/pires/go-proxyproto"
 )
 
-// Reasons why a connection was closed before a server saw it.
+// Reasons why a connection is refused.
 var (
-	ErrNotAllowed = errors.New("address is not allowed here")
-	ErrTooMany    = errors.New("too many connections")
-	ErrAddress    = errors.New("too many connections from this address")
-	ErrHeader     = errors.New("PROXY header is missing or wrong")
+	ErrNotAllowed = errors.New("listen: address is not allowed here")
+	ErrTooMany    = errors.New("listen: too many connections")
+	ErrAddress    = errors.New("listen: too many connections from this address")
 )
 
 // headerTimeout is how long a proxy may take for its header, in all.
@@ -38,8 +35,9 @@ type Options struct {
 	Allow []netip.Prefix
 	// Limiter bounds the connections. Listeners may share one. Nil: no bound.
 	Limiter *Limiter
-	// Refused is told of connections that were closed, and why. It may be
-	// called by many goroutines and must not block. Nil: nobody is told.
+	// Refused is told of connections that Accept has closed, and why. It must
+	// not block. Nil: nobody is told. Whom a PROXY header names Accept does not
+	// know: there the first use of the connection fails with the reason.
 	Refused func(remote net.Addr, why error)
 }
 
@@ -115,12 +113,11 @@ func (o *Options) admitProxied(tcp *net.TCPConn) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &proxiedConn{ticket: ticket, options: o}
-	c.Conn = proxyproto.NewConn(tcp,
+	conn := proxyproto.NewConn(tcp,
 		proxyproto.WithPolicy(proxyproto.REQUIRE),
 		proxyproto.SetReadHeaderTimeout(headerTimeout),
 		proxyproto.ValidateHeader(func(h *proxyproto.Header) error { return o.identify(ticket, tcp, h) }))
-	return c, nil
+	return &proxiedConn{conn, ticket}, nil
 }
 
 // identify checks the client that a header names.
@@ -131,7 +128,7 @@ func (o *Options) identify(ticket *ticket, tcp *net.TCPConn, h *proxyproto.Heade
 	}
 	ends := pair{addrPort(source), addrPort(destination)}
 	if !ends.remote.IsValid() || !ends.local.IsValid() {
-		return fmt.Errorf("%w: it names no TCP addresses", ErrHeader)
+		return errors.New("listen: PROXY header without TCP addresses")
 	}
 	if !o.allows(ends.remote.Addr()) {
 		return ErrNotAllowed
@@ -177,41 +174,12 @@ func (c *otherConn) Close() error {
 	return c.Conn.Close()
 }
 
-// proxiedConn is a connection that begins with a PROXY header.
+// proxiedConn is a connection that begins with a PROXY header. Where that is
+// missing, wrong, or names somebody who may not connect, every use of the
+// connection fails.
 type proxiedConn struct {
 	*proxyproto.Conn
-	ticket  *ticket
-	options *Options
-	once    sync.Once
-}
-
-// Read reads what follows the header.
-func (c *proxiedConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if err != nil {
-		c.once.Do(func() { c.report(err) })
-	}
-	return n, err
-}
-
-// Write waits for the header, too.
-func (c *proxiedConn) Write(p []byte) (int, error) {
-	n, err := c.Conn.Write(p)
-	if err != nil {
-		c.once.Do(func() { c.report(err) })
-	}
-	return n, err
-}
-
-// report tells why the header was refused, if it was.
-func (c *proxiedConn) report(err error) {
-	if c.ProxyHeader() != nil {
-		return
-	}
-	if !errors.Is(err, ErrNotAllowed) && !errors.Is(err, ErrAddress) && !errors.Is(err, ErrHeader) {
-		err = fmt.Errorf("%w: %w", ErrHeader, err)
-	}
-	c.options.refuse(c.Raw().RemoteAddr(), err)
+	ticket *ticket
 }
 
 func (c *proxiedConn) Close() error {
