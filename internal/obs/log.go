@@ -33,7 +33,7 @@ type Stack string
 // NewLogger returns a logger that writes to w, as JSON or as text.
 func NewLogger(w io.Writer, json bool) *slog.Logger {
 	if !json {
-		return slog.New(&textHandler{out: &locked{w: w}})
+		return slog.New(newTextHandler(w))
 	}
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: bounded}))
 }
@@ -60,32 +60,38 @@ func cut(s string, most int) string {
 	return s
 }
 
-type locked struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *locked) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(p)
-}
-
 // textHandler writes lines for people.
 type textHandler struct {
-	out    io.Writer
+	out    *output
 	prefix string // of keys, from WithGroup
 	attrs  []byte // formatted, from WithAttrs
 }
 
-var lines = sync.Pool{New: func() any { b := make([]byte, 0, 512); return &b }}
+func newTextHandler(w io.Writer) *textHandler { return &textHandler{out: &output{w: w}} }
+
+// output is shared by a handler and those made of it.
+type output struct {
+	lines sync.Pool // of *[]byte
+	mu    sync.Mutex
+	w     io.Writer
+}
+
+func (o *output) write(p []byte) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	_, err := o.w.Write(p)
+	return err
+}
 
 func (h *textHandler) Enabled(_ context.Context, level slog.Level) bool {
 	return level >= slog.LevelInfo
 }
 
 func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
-	buf := lines.Get().(*[]byte)
+	buf, ok := h.out.lines.Get().(*[]byte)
+	if !ok {
+		buf = new([]byte)
+	}
 	b := (*buf)[:0]
 	b = r.Time.UTC().AppendFormat(b, "2006-01-02T15:04:05.000Z")
 	b = append(b, ' ')
@@ -101,10 +107,9 @@ func (h *textHandler) Handle(_ context.Context, r slog.Record) error {
 		b = append(b[:maxLine-4], "..."...)
 	}
 	b = append(b, '\n')
-	_, err := h.out.Write(b)
 	*buf = b
-	lines.Put(buf)
-	return err
+	defer h.out.lines.Put(buf)
+	return h.out.write(b)
 }
 
 func (h *textHandler) WithAttrs(attrs []slog.Attr) slog.Handler {

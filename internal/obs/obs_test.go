@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
-	"log/slog"
 	"net/netip"
 	"os"
 	"regexp"
@@ -182,7 +181,7 @@ func TestConcurrentLines(t *testing.T) {
 }
 
 func BenchmarkSession(b *testing.B) {
-	l := NewLog(slog.New(&textHandler{out: io.Discard}))
+	l := NewLog(NewLogger(io.Discard, false))
 	s := Session{Client: client(), User: "alice@example.org", Method: "PLAIN", End: "quit"}
 	b.ReportAllocs()
 	for b.Loop() {
