@@ -190,8 +190,14 @@ func (f *folder) removeListed(list []file, dead map[string][]uint64) (found bool
 	return found, left
 }
 
-// settle syncs the directories of a Maildir.
+// settle syncs the directories of a Maildir. If a sync of one has ever failed,
+// removals from it may be lost with the next power cut however often it is
+// synced again. Then they stay in the journal as long as this process lives,
+// and the next one carries them out once more.
 func (s *Store) settle(path string) error {
+	if err, ok := s.unsettled.Load(path); ok {
+		return err.(error)
+	}
 	f, err := s.folderOf(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -209,6 +215,7 @@ func (s *Store) settle(path string) error {
 			return err
 		}
 		if err := dir.Sync(); err != nil {
+			s.unsettled.Store(path, err)
 			return err
 		}
 	}

@@ -133,6 +133,7 @@ func (s *Store) deliver(ctx context.Context, d *drop, t *target, in maildrop.Inc
 		return err
 	}
 	if err := t.group.Do(t.new.Sync); err != nil {
+		s.unsettled.Store(d.key, err)
 		t.new.Remove(name) // it may come back, but nobody was told that it is here
 		return err
 	}
@@ -277,7 +278,7 @@ func (s *Store) openInbox(d *drop, path []string) (*target, error) {
 	if err != nil || self.Inode != known {
 		t.close()
 		t = new(target)
-		if err := t.make(s.opts.Root, path); err != nil {
+		if err := s.makeInbox(t, path); err != nil {
 			t.close()
 			return nil, err
 		}
@@ -307,6 +308,23 @@ func (t *target) open(root fsx.Dir, path []string) error {
 		return err
 	}
 	_, err = t.sub(false)
+	return err
+}
+
+// makeInbox makes what is missing of a Maildir. If a sync fails on the way, a
+// directory may be lost with the next power cut however often its parent is
+// synced again (fsx.File.Sync). Then this process delivers nowhere any more
+// where it has not made sure of the directories before.
+func (s *Store) makeInbox(t *target, path []string) error {
+	if err := s.unsafe.Load(); err != nil {
+		return fmt.Errorf("maildir: no new maildrop until the server is restarted, since: %w", *err)
+	}
+	err := t.make(s.opts.Root, path)
+	var failed *fs.PathError
+	if errors.As(err, &failed) && strings.HasPrefix(failed.Op, "sync") {
+		s.opts.Log.Error("maildir: a directory could not be synced", "err", err)
+		s.unsafe.Store(&err)
+	}
 	return err
 }
 

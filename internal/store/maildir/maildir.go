@@ -16,6 +16,7 @@ import (
 	"os"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/postwain/postwain/internal/fsx"
 	"github.com/postwain/postwain/maildrop"
@@ -66,6 +67,9 @@ type Store struct {
 	buffers  sync.Pool
 	counting chan struct{} // a slot for each file that is being counted
 	notes    fsx.Dir       // in State: which accounts have a uids file
+
+	unsafe    atomic.Pointer[error] // why no more maildrops are made
+	unsettled sync.Map              // path of a Maildir → why its removals stay in the journal
 }
 
 // Open opens the store, locks its state against other servers, and finishes

@@ -276,12 +276,13 @@ func (s *Store) createUIDs(d *drop, home fsx.Dir, recs []uidRec) error {
 	}
 	if err != nil {
 		tmp.Remove(name)
-		if !errors.Is(err, fs.ErrExist) { // another server was faster
+		if !errors.Is(err, fs.ErrExist) { // then another server was faster
 			return err
 		}
 	}
 	if err := home.Sync(); err != nil {
-		return err
+		// The name may be lost in a crash however often it is synced now.
+		return errors.Join(err, home.Remove(uidsName))
 	}
 	return s.loadUIDs(d, home)
 }
