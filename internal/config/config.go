@@ -60,6 +60,10 @@ type Mail struct {
 	// "strict", where a message with UTF-8 in its header is answered
 	// -ERR [UTF8] until the client has given the command UTF8 (RFC 6856).
 	UTF8 UTF8 `toml:"utf8"`
+	// UIDLFormat is the pop3_uidl_format of the Dovecot that served the mail
+	// before. Where it left its list, its UIDLs are taken over, so that clients
+	// do not fetch their mail again.
+	UIDLFormat string `toml:"uidl_format"`
 }
 
 // Accounts says who may sign in.
@@ -166,7 +170,7 @@ type Log struct {
 // Default gives the value of every key that is unset.
 func Default() *Config {
 	return &Config{
-		Mail: Mail{Store: Maildir, Lock: Exclusive, UTF8: AsStored},
+		Mail: Mail{Store: Maildir, Lock: Exclusive, UTF8: AsStored, UIDLFormat: "%08Xu%08Xv"},
 		Limits: Limits{
 			Connections:           10000,
 			ConnectionsPerAddress: 100,

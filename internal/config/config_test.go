@@ -59,6 +59,7 @@ state_dir = "state"
 path = "mail/%u"
 lock = "snapshot"
 utf8 = "strict"
+uidl_format = "%v.%u"
 [accounts]
 passwd_file = "/users"
 [tls]
@@ -91,7 +92,7 @@ format = "json"
 	want.File = "/etc/postwain/postwain.toml"
 	want.Hostname = "mail.example.org"
 	want.StateDir = "/etc/postwain/state"
-	want.Mail = Mail{Maildir, "/etc/postwain/mail/%u", Snapshot, Strict}
+	want.Mail = Mail{Maildir, "/etc/postwain/mail/%u", Snapshot, Strict, "%v.%u"}
 	want.Accounts = Accounts{"/users"}
 	want.TLS = TLS{
 		Cert: "/etc/postwain/cert.pem", Key: "/etc/postwain/key.pem",

@@ -18,6 +18,7 @@ import (
 	"github.com/postwain/postwain/internal/config"
 	"github.com/postwain/postwain/internal/listen"
 	"github.com/postwain/postwain/internal/obs"
+	"github.com/postwain/postwain/internal/store"
 	"github.com/postwain/postwain/pop3server"
 )
 
@@ -45,7 +46,7 @@ type Daemon struct {
 	log     *obs.Log
 	notify  notifier
 
-	store        store
+	store        store.Store
 	accounts     *accounts
 	certificates *listen.Certificates // nil: no TLS
 	limiter      *listen.Limiter      // of POP3 connections

@@ -5,24 +5,16 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 
 	"github.com/postwain/postwain/internal/auth"
 	"github.com/postwain/postwain/internal/auth/passwdfile"
 	"github.com/postwain/postwain/internal/config"
-	"github.com/postwain/postwain/internal/fsx"
-	"github.com/postwain/postwain/internal/store/maildir"
-	"github.com/postwain/postwain/maildrop"
+	"github.com/postwain/postwain/internal/store"
 	"github.com/postwain/postwain/sasl"
 )
-
-// store is where the mail is.
-type store interface {
-	maildrop.Store
-	maildrop.Deliverer
-	Close() error
-}
 
 // accounts is what the servers ask about users.
 type accounts struct {
@@ -54,36 +46,18 @@ func (d *Daemon) openAccounts(c *config.Config) (*accounts, error) {
 }
 
 // openStore opens the mail store and finishes what a crash left undone.
-func (d *Daemon) openStore(c *config.Config) (store, error) {
-	root, template := mailRoot(c.Mail.Path)
-	if err := errors.Join(checkRoot(root), makeState(c.StateDir)); err != nil {
+func openStore(c *config.Config, log *slog.Logger) (store.Store, error) {
+	if err := errors.Join(checkRoot(mailRoot(c.Mail.Path)), makeState(c.StateDir)); err != nil {
 		return nil, err
 	}
-	state, err := fsx.Open(c.StateDir)
-	if err != nil {
-		return nil, fmt.Errorf("state_dir: %w", err)
-	}
-	mail, err := fsx.Open(root)
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("mail.path: %w", err), state.Close())
-	}
-	s, err := maildir.Open(maildir.Options{
-		Root: mail, Template: template, State: state, Snapshot: c.Mail.Lock == config.Snapshot, Log: d.log.Logger,
+	s, err := store.Open(store.Config{
+		Kind: string(c.Mail.Store), Path: c.Mail.Path, State: c.StateDir,
+		Snapshot: c.Mail.Lock == config.Snapshot, UIDLFormat: c.Mail.UIDLFormat, Log: log,
 	})
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("state_dir %s: %w", c.StateDir, err), state.Close(), mail.Close())
+		return nil, fmt.Errorf("mail in %s with the state in %s: %w", c.Mail.Path, c.StateDir, err)
 	}
-	return &dirStore{s, state, mail}, nil
-}
-
-// dirStore is a store with the directories that it works in.
-type dirStore struct {
-	*maildir.Store
-	state, mail fsx.Dir
-}
-
-func (s *dirStore) Close() error {
-	return errors.Join(s.Store.Close(), s.state.Close(), s.mail.Close())
+	return s, nil
 }
 
 func makeState(dir string) error {

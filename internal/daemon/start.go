@@ -7,7 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
+	"strings"
 
 	"github.com/postwain/postwain/internal/config"
 	"github.com/postwain/postwain/internal/listen"
@@ -27,7 +27,7 @@ func (d *Daemon) start(ctx context.Context) error {
 	note(err)
 	d.accounts, err = d.openAccounts(d.config)
 	note(err)
-	d.store, err = d.openStore(d.config)
+	d.store, err = openStore(d.config, d.log.Logger)
 	note(err)
 	sockets, err := d.openSockets(ctx, d.config.Listen)
 	note(err)
@@ -150,14 +150,11 @@ func sameAddress(a config.Addr, b net.Addr) bool {
 	return tcp.IP.Equal(at.IP) || len(tcp.IP) == 0 && at.IP.IsUnspecified()
 }
 
-// mailRoot cuts a template at the last directory above all accounts.
-func mailRoot(template string) (root, rest string) {
-	at := slices.Index([]byte(template), '%')
-	if at < 0 {
-		at = len(template)
-	}
-	root, rest = filepath.Split(template[:at])
-	return filepath.Clean(root), rest + template[at:]
+// mailRoot is the last directory of a template that is the same for all
+// accounts.
+func mailRoot(template string) string {
+	before, _, _ := strings.Cut(template, "%")
+	return filepath.Dir(before + "x")
 }
 
 // checkRoot makes sure that mail can be kept below root. It does not make it:
