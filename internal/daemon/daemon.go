@@ -84,7 +84,7 @@ func loadFile(o Options) (*config.Config, error) {
 		c.StateDir = o.Data
 	}
 	if c.StateDir == "" {
-		if c.StateDir, err = DefaultData(o.Getenv); err != nil {
+		if c.StateDir, err = defaultData(o.Getenv); err != nil {
 			return nil, err
 		}
 	}

@@ -70,8 +70,8 @@ func makeState(dir string) error {
 	return nil
 }
 
-// DefaultData is the directory for state where none is named.
-func DefaultData(getenv func(string) string) (string, error) {
+// defaultData is the directory for state where none is named.
+func defaultData(getenv func(string) string) (string, error) {
 	if dir := getenv("STATE_DIRECTORY"); dir != "" {
 		return dir, nil
 	}
