@@ -53,7 +53,7 @@ func unix(m []byte, cuts ...int) []byte {
 // parts in which it comes are cut, and none keeps a CRLF that need not be.
 func TestUnixLinesExhaustive(t *testing.T) {
 	t.Parallel()
-	words(8, func(m []byte) {
+	words(7, func(m []byte) {
 		whole := unix(m)
 		if got, want := wire(whole), wire(m); !bytes.Equal(got, want) {
 			t.Fatalf("%q is stored as %q and goes out as %q, not %q", m, whole, got, want)
@@ -75,7 +75,7 @@ func TestUnixLinesExhaustive(t *testing.T) {
 
 func TestCounterExhaustive(t *testing.T) {
 	t.Parallel()
-	words(8, func(m []byte) {
+	words(7, func(m []byte) {
 		want, err := maildrop.Octets(bytes.NewReader(m))
 		if err != nil || want != int64(len(wire(m))) {
 			t.Fatalf("Octets(%q) = %d, %v", m, want, err)

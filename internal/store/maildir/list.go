@@ -140,7 +140,7 @@ type builder struct {
 	known *listing
 	items []item
 	twins bool // some message has two names
-	alike bool // two messages have the same base
+	alike bool // two messages have, or have had, the same base
 }
 
 // item is a message on its way into a listing.
@@ -229,7 +229,7 @@ func (b *builder) sort(ctx context.Context, files []file, pending []mark) ([]ite
 		for j < len(items) && items[j].base() == items[i].base() {
 			j++
 		}
-		if j-i == 1 {
+		if j-i == 1 && !b.uids.hadAlike(items[i].base()) {
 			out = append(out, items[i])
 		} else {
 			same, err := b.tellApart(items[i:j])
@@ -265,10 +265,11 @@ func (b *builder) tellApart(items []item) ([]item, error) {
 	if len(out) == 0 { // all moved on meanwhile: it will be found by its base
 		out = append(out, items[0])
 	}
-	if len(out) == 1 {
+	if b.uids.hadAlike(out[0].base()) || len(out) > 1 {
+		b.alike = true
+	} else {
 		out[0].inode = 0
 	}
-	b.alike = b.alike || len(out) > 1
 	for i := 1; i < len(out); i++ {
 		out[i].rank = -1
 	}

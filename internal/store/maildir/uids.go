@@ -51,6 +51,7 @@ type uidTable struct {
 	recs  []uidRec
 	place map[string]int32 // of a record, by kind and name
 	taken map[string]int32 // of a record, by UID
+	alike map[string]bool  // bases that several files have had
 }
 
 func (t *uidTable) add(r uidRec) {
@@ -58,6 +59,9 @@ func (t *uidTable) add(r uidRec) {
 	t.recs = append(t.recs, r)
 	t.place[string(r.kind)+r.name] = n
 	t.taken[r.uid] = n
+	if r.kind == kindInode {
+		t.alike[r.name[:strings.LastIndexByte(r.name, '/')]] = true
+	}
 }
 
 // find gives the record for a file. It may be used on nil.
@@ -76,6 +80,10 @@ func (t *uidTable) find(base string, inode uint64) (n int, ok bool) {
 	p, ok := t.place["u"+base[:uniqueLen(base)]]
 	return int(p), ok
 }
+
+// hadAlike says whether more than one file of a base has been seen. It may be
+// used on nil.
+func (t *uidTable) hadAlike(base string) bool { return t != nil && t.alike[base] }
 
 // record gives the newest record with a UID. It may be used on nil.
 func (t *uidTable) record(uid string) (r uidRec, ok bool) {
@@ -118,11 +126,11 @@ func parseUID(line []byte) (uidRec, bool) {
 		return uidRec{}, false
 	}
 	uid, name, ok := strings.Cut(string(line[11:]), " ")
-	if !ok || !validUID(uid) || name == "" {
+	if !ok || !validUID(uid) {
 		return uidRec{}, false
 	}
 	name, ok = unescape(name)
-	return uidRec{line[9], uid, name}, ok
+	return uidRec{line[9], uid, name}, ok && (line[9] != kindInode || strings.IndexByte(name, '/') >= 0)
 }
 
 func unescape(s string) (string, bool) {
@@ -149,7 +157,7 @@ func unescape(s string) (string, bool) {
 }
 
 func newTable() *uidTable {
-	return &uidTable{place: make(map[string]int32), taken: make(map[string]int32)}
+	return &uidTable{place: make(map[string]int32), taken: make(map[string]int32), alike: make(map[string]bool)}
 }
 
 // parseUIDs reads a uids file.
