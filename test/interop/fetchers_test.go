@@ -97,6 +97,10 @@ var getmail = client{
 		if j.transport == tls {
 			retriever = "SimplePOP3SSLRetriever\nca_certs = " + j.authority
 		}
+		deliver, err := filepath.Abs("testdata/getmail_deliver.sh")
+		if err != nil {
+			return nil, err
+		}
 		rc := fmt.Sprintf(`[retriever]
 type = %s
 server = %s
@@ -106,14 +110,14 @@ password = %s
 [destination]
 type = MDA_external
 path = /bin/sh
-arguments = ("-c", "cat > $(mktemp %s/XXXXXXXX)")
+arguments = (%q, %q)
 allow_root_commands = true
 [options]
 read_all = false
 delete = %v
 delivered_to = false
 received = false
-`, retriever, rig.Host, j.port(), j.account, rig.Password, j.out, j.delete)
+`, retriever, rig.Host, j.port(), j.account, rig.Password, deliver, j.out, j.delete)
 		if err := os.WriteFile(filepath.Join(j.state, "getmailrc"), []byte(rc), 0o600); err != nil {
 			return nil, err
 		}

@@ -36,11 +36,11 @@ func (l listing) equal(other listing) bool {
 	return slices.Equal(l.ids, other.ids) && slices.Equal(l.sizes, other.sizes)
 }
 
-// wellFormed are letters whose sizes other servers count right too: those with
-// a last line end and no dot as the first octet.
+// wellFormed are letters whose sizes other servers count right too: those in
+// which every line ends in LF. Courier counts a CR in front of it twice.
 func wellFormed() []letter {
 	return slices.DeleteFunc(corpus(), func(l letter) bool {
-		return !strings.HasSuffix(l.data, "\n") || l.name == "dot first"
+		return !strings.HasSuffix(l.data, "\n") || strings.Contains(l.data, "\r") || l.name == "dot first"
 	})
 }
 

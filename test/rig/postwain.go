@@ -3,6 +3,7 @@
 package rig
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -35,7 +36,7 @@ func (s *Space) Postwain(binary, more string) (*Postwain, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := os.Chown(dir, MailID, MailID); err != nil {
+	if err := errors.Join(os.Chown(dir, MailID, MailID), os.Chmod(dir, 0o755)); err != nil {
 		return nil, err
 	}
 	ports, err := freePorts(3)
