@@ -122,6 +122,7 @@ func (b *box) forget(deleted []int) {
 			l.msgs = append(l.msgs, b.list.msgs[i])
 		}
 	}
+	l.weigh()
 	d.list = l
 }
 

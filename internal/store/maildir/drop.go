@@ -92,7 +92,7 @@ func (c *drops) release(d *drop) {
 func (d *drop) weight() int {
 	n := 512 + 2*len(d.key)
 	if d.list != nil {
-		n += d.list.weight()
+		n += d.list.cost
 	}
 	if d.uids != nil {
 		n += 256 + 200*len(d.uids.recs)

@@ -264,7 +264,7 @@ func (d *drop) appendIndex(home fsx.Dir, data []byte) error {
 
 func (d *drop) rewriteIndex(home fsx.Dir) error {
 	d.disk = indexState{}
-	payload := append(make([]byte, 0, d.list.weight()), 'M')
+	payload := append(make([]byte, 0, d.list.cost), 'M')
 	for i := range d.list.entries {
 		payload = d.list.appendMessage(payload, i)
 	}

@@ -42,16 +42,17 @@ type listing struct {
 	nuids   int       // and how many records that had
 	twins   bool      // some message has two names
 	learnt  bool      // something in it is not told by the names
+	cost    int       // the memory it takes, roughly
 }
 
 func (l *listing) worthIndex() bool { return len(l.msgs) >= small || l.learnt }
 
-func (l *listing) weight() int {
-	n := 128
+// weigh sets the cost.
+func (l *listing) weigh() {
+	l.cost = 128
 	for i := range l.entries {
-		n += 80 + len(l.entries[i].name)
+		l.cost += 80 + len(l.entries[i].name)
 	}
-	return n
 }
 
 // arrivalTime is the arrival of a message of that name; sec is what is known
@@ -123,6 +124,7 @@ func (s *Store) adopt(ctx context.Context, d *drop, f *folder, known *listing) e
 			known.msgs[i].UID = natural(known.entries[i].file().base())
 		}
 		known.uids, d.list = d.uids, known
+		known.weigh()
 		return nil
 	}
 	b := builder{Store: s, drop: d, folder: f, known: known, items: make([]item, len(known.entries))}
@@ -196,6 +198,7 @@ func (b *builder) build(ctx context.Context, at stamp) error {
 		sec, _ := arrival(m.name[:uniqueLen(m.name)])
 		l.learnt = l.learnt || octets != m.size || sec == 0
 	}
+	l.weigh()
 	b.list = l
 	if b.alike {
 		return nil // an index knows messages by their bases
