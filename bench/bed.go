@@ -20,7 +20,8 @@ const (
 	idlers     = 1000   // accounts that sit idle
 	recipients = 64     // accounts that get mail
 	perPoller  = 10     // messages of a polled account
-	perReader  = 1000   // messages of the account that is read
+	readers    = 4      // accounts that are read
+	perReader  = 500    // messages of an account that is read
 	perHoarder = 100000 // messages of the big account
 )
 
@@ -65,9 +66,9 @@ type bed struct {
 	tls        *tls.Config
 	contestant []*contestant
 
-	polled []int64             // octets of each polled account
-	reader [][sha256.Size]byte // digests of the messages of the read account
-	hoard  int64               // octets of the big account
+	polled []int64                      // octets of each polled account
+	read   [readers][][sha256.Size]byte // digests of the messages of each account that is read
+	hoard  int64                        // octets of the big account
 }
 
 func account(kind string, i int) string { return rig.Account(fmt.Sprintf("%s%04d", kind, i)) }
@@ -75,7 +76,7 @@ func account(kind string, i int) string { return rig.Account(fmt.Sprintf("%s%04d
 func newBed(space *rig.Space, stock bool) (*bed, error) {
 	b := &bed{space: space}
 	var names []string
-	for kind, n := range map[string]int{"poll": pollers, "idle": idlers, "rcpt": recipients, "read": 1, "hoard": 1} {
+	for kind, n := range map[string]int{"poll": pollers, "idle": idlers, "rcpt": recipients, "read": readers, "hoard": 1} {
 		for i := range n {
 			names = append(names, account(kind, i))
 		}
@@ -158,16 +159,21 @@ func (b *bed) fillPollers() error {
 	return nil
 }
 
-func (b *bed) fillReader() error {
-	if b.reader != nil {
-		return nil
+func (b *bed) fillReaders() error {
+	for i := range readers {
+		if b.read[i] != nil {
+			continue
+		}
+		f := newFiller(uint64(1000 + i))
+		err := f.fill(b.space.Maildir(account("read", i)), perReader, func(r *rand.Rand) int {
+			return 4 << 10 << r.IntN(4) * (1 + r.IntN(2)) // 4 to 64 KiB, small ones more often
+		})
+		if err != nil {
+			return err
+		}
+		b.read[i] = f.digests
 	}
-	f := newFiller(1)
-	err := f.fill(b.space.Maildir(account("read", 0)), perReader, func(r *rand.Rand) int {
-		return 4 << 10 << r.IntN(4) * (1 + r.IntN(2)) // 4 to 64 KiB, small ones more often
-	})
-	b.reader = f.digests
-	return err
+	return nil
 }
 
 func (b *bed) fillHoarder() error {

@@ -24,12 +24,12 @@ var rows = []row{
 		measure: func(b *bed, c *contestant) (float64, error) { return b.polls(c, true, 1000) },
 	},
 	{
-		name: "RETR of a message of 4–64 KB, in clear", unit: "µs CPU", ratio: 2, prepare: (*bed).fillReader,
-		measure: func(b *bed, c *contestant) (float64, error) { return b.retrieve(c, false, 2) },
+		name: "RETR of a message of 4–64 KB, in clear", unit: "µs CPU", ratio: 2, prepare: (*bed).fillReaders,
+		measure: func(b *bed, c *contestant) (float64, error) { return b.retrieve(c, false) },
 	},
 	{
-		name: "RETR of a message of 4–64 KB, TLS", unit: "µs CPU", ratio: 2, prepare: (*bed).fillReader,
-		measure: func(b *bed, c *contestant) (float64, error) { return b.retrieve(c, true, 2) },
+		name: "RETR of a message of 4–64 KB, TLS", unit: "µs CPU", ratio: 2, prepare: (*bed).fillReaders,
+		measure: func(b *bed, c *contestant) (float64, error) { return b.retrieve(c, true) },
 	},
 	{
 		name: "login and STAT of 100,000 messages, no index", unit: "ms", most: 500, prepare: (*bed).fillHoarder,
