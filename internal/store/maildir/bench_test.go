@@ -36,7 +36,7 @@ func benchStore(b *testing.B, n int) (disk, string) {
 	}
 	b.Cleanup(func() { root.Close() })
 	if n > 0 {
-		time.Sleep(rest)
+		<-time.NewTimer(rest).C // until the directories are at rest
 	}
 	return disk{root}, dir
 }

@@ -15,16 +15,12 @@ func (c *counter) add(p []byte) {
 		return
 	}
 	c.bytes += int64(len(p))
-	for i := 0; i < len(p); {
-		j := bytes.IndexByte(p[i:], '\n')
-		if j < 0 {
-			break
-		}
-		i += j
-		if i == 0 && !c.cr || i > 0 && p[i-1] != '\r' {
-			c.bare++
-		}
-		i++
+	c.bare += int64(bytes.Count(p, []byte{'\n'}))
+	if c.cr && p[0] == '\n' {
+		c.bare--
+	}
+	if bytes.IndexByte(p, '\r') >= 0 {
+		c.bare -= int64(bytes.Count(p, []byte("\r\n")))
 	}
 	last := p[len(p)-1]
 	c.open, c.cr = last != '\n', last == '\r'
