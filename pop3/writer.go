@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	bufferSize = 32 << 10
+	bufferSize = 64 << 10
 	maxReply   = 510 // octets of a reply line without its line end (RFC 2449 §4)
 )
 
@@ -110,7 +110,7 @@ func (w *Writer) Message(r io.Reader, lines int) (int64, error) {
 		r = dot.Head(r, lines)
 	}
 	d := &w.dots
-	d.Reset(w)
+	d.Reset((*lender)(w))
 	if _, err := io.Copy(d, r); err != nil {
 		w.fail(err)
 	}
@@ -155,20 +155,29 @@ func (w *Writer) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// WriteByte is Write of one octet.
-func (w *Writer) WriteByte(c byte) error {
-	if w.room(1) {
-		w.buf[w.n] = c
-		w.n++
-		w.total++
-	}
-	return w.err
-}
-
 // WriteString is Write without a copy of s.
 func (w *Writer) WriteString(s string) (int, error) {
 	w.raw(s)
 	return len(s), w.err
+}
+
+// lender gives the codec the buffer of a Writer.
+type lender Writer
+
+func (l *lender) Write(p []byte) (int, error) { return (*Writer)(l).Write(p) }
+
+func (l *lender) WriteString(s string) (int, error) { return (*Writer)(l).WriteString(s) }
+
+func (l *lender) Room(n int) ([]byte, error) {
+	if w := (*Writer)(l); !w.room(n) {
+		return nil, w.err
+	}
+	return l.buf[l.n:], nil
+}
+
+func (l *lender) Fill(n int) {
+	l.n += n
+	l.total += int64(n)
 }
 
 func (w *Writer) fail(err error) {

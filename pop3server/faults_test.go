@@ -135,7 +135,7 @@ func TestNoTakeOverInsideCommand(t *testing.T) {
 		r.deliver("alice", strings.Repeat("x", 1<<20))
 		c := r.begin()
 		r.send(c, "RETR 1\r\n")
-		time.Sleep(2 * time.Minute)
+		time.Sleep(90 * time.Second)
 		if got := r.talk(login + "QUIT\r\n"); !strings.Contains(got, "-ERR [IN-USE]") {
 			t.Errorf("got %q", got)
 		}
@@ -457,7 +457,7 @@ func TestStorageErrors(t *testing.T) {
 		"gone early":     {gives(0, maildrop.ErrGone), "-ERR Another program"},
 		"damaged early":  {gives(10_000, maildrop.ErrDamaged), "-ERR [SYS/PERM]"},
 		"outage early":   {gives(30_000, errDisk), "-ERR [SYS/TEMP]"},
-		"damaged late":   {gives(40_000, maildrop.ErrDamaged), ""},
+		"damaged late":   {gives(80_000, maildrop.ErrDamaged), ""},
 		"outage late":    {gives(400_000, errDisk), ""},
 		"never anything": {func(int, int) (io.ReadCloser, error) { return io.NopCloser(stuck{}), nil }, "-ERR [SYS/TEMP]"},
 	} {

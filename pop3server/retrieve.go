@@ -32,7 +32,7 @@ func (t *transacting) topCommand(ctx context.Context, arg []byte) reply {
 	return t.send(ctx, i, lines)
 }
 
-// send answers RETR, if lines is negative, or TOP. Up to the first 32 KiB are
+// send answers RETR, if lines is negative, or TOP. Up to the first 64 KiB are
 // read before +OK, so that most trouble can still be told. After +OK an error
 // cuts the connection, and the client sees that the message has no end.
 func (t *transacting) send(ctx context.Context, i, lines int) reply {
@@ -103,7 +103,7 @@ func (t *transacting) unreadable(err error) reply {
 	return r
 }
 
-const sourceBuffer = 32 << 10
+const sourceBuffer = 64 << 10
 
 var sourceBuffers = sync.Pool{New: func() any { return new([sourceBuffer]byte) }}
 

@@ -15,8 +15,12 @@ import (
 	"sync"
 )
 
-// bufferSize is what [Writer.ReadFrom] reads at once.
+// bufferSize is what [Writer.ReadFrom] reads at once, and what a Writer encodes
+// into where the destination lends it no buffer.
 const bufferSize = 32 << 10
+
+// leastRoom is enough for [Writer] to get on: what it adds comes in ones and twos.
+const leastRoom = 64
 
 var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
 
@@ -31,18 +35,26 @@ const (
 	afterCR                // a CR
 )
 
-// Writer sends one message. It passes on slices of what it is given and writes
-// the octets to be added between them, so the destination should have a buffer;
-// best it is an io.ByteWriter, too.
-type Writer struct {
-	w   io.Writer
-	b   io.ByteWriter // w, if it is one
-	at  place
-	n   int64
-	err error
+// Lender is a destination that lends a Writer the buffer that it has anyway.
+type Lender interface {
+	io.Writer
+	// Room returns at least n free octets at the end of the buffer.
+	Room(n int) ([]byte, error)
+	// Fill makes the first n octets of what Room has returned a part of the
+	// output.
+	Fill(n int)
 }
 
-// NewWriter returns a Writer for one message to w.
+// Writer sends one message.
+type Writer struct {
+	w      io.Writer
+	lender Lender // w, if it is one
+	at     place
+	n      int64
+	err    error
+}
+
+// NewWriter returns a Writer for one message to w, which best is a [Lender].
 func NewWriter(w io.Writer) *Writer {
 	d := new(Writer)
 	d.Reset(w)
@@ -52,7 +64,7 @@ func NewWriter(w io.Writer) *Writer {
 // Reset makes d what NewWriter returns, for another message.
 func (d *Writer) Reset(w io.Writer) {
 	*d = Writer{w: w}
-	d.b, _ = w.(io.ByteWriter)
+	d.lender, _ = w.(Lender)
 }
 
 // Octets is the number of octets written so far as the receiver will count
@@ -62,41 +74,69 @@ func (d *Writer) Octets() int64 { return d.n }
 // Write sends p, the next part of the message. After an error every further
 // call returns it.
 func (d *Writer) Write(p []byte) (int, error) {
-	if d.err != nil {
-		return 0, d.err
-	}
-	start, i := 0, 0 // p[start:i] is looked at and not yet sent
-	for i < len(p) {
-		if d.at == lineStart && p[i] == '.' {
-			d.send(p[start:i])
-			d.addByte('.')
-			start = i
-		}
-		j := bytes.IndexByte(p[i:], '\n')
-		if j < 0 {
-			break
-		}
-		j += i
-		if j == i && d.at != afterCR || j > i && p[j-1] != '\r' {
-			d.send(p[start:j])
-			d.addByte('\r')
-			d.n++
-			start = j
-		}
-		i = j + 1
-		d.at = lineStart
-	}
-	if i < len(p) {
-		d.at = inLine
-		if p[len(p)-1] == '\r' {
-			d.at = afterCR
+	if d.lender == nil && d.err == nil && len(p) > 0 {
+		buf := buffers.Get().(*[bufferSize]byte)
+		defer buffers.Put(buf)
+		for rest := p; len(rest) > 0 && d.err == nil; {
+			n, used := d.encode(buf[:], rest)
+			rest = rest[used:]
+			_, d.err = d.w.Write(buf[:n])
 		}
 	}
-	d.send(p[start:])
+	for rest := p; d.lender != nil && len(rest) > 0 && d.err == nil; {
+		var room []byte
+		if room, d.err = d.lender.Room(leastRoom); d.err == nil {
+			n, used := d.encode(room, rest)
+			rest = rest[used:]
+			d.lender.Fill(n)
+		}
+	}
 	if d.err != nil {
 		return 0, d.err
 	}
 	return len(p), nil
+}
+
+// encode puts the sent form of src into dst until src is used up or dst is
+// full, and says how much of each it was.
+func (d *Writer) encode(dst, src []byte) (n, used int) {
+	for used < len(src) {
+		rest := src[used:]
+		if d.at == lineStart && rest[0] == '.' {
+			if n == len(dst) {
+				break
+			}
+			dst[n] = '.'
+			n++
+			d.at = inLine
+		}
+		end := bytes.IndexByte(rest, '\n')
+		line := rest[:max(end, 0)]
+		if end < 0 {
+			line = rest
+		}
+		took := copy(dst[n:], line)
+		if took > 0 {
+			n, used = n+took, used+took
+			d.at = inLine
+			if line[took-1] == '\r' {
+				d.at = afterCR
+			}
+		}
+		if took < len(line) || end < 0 || len(dst)-n < 2 {
+			break
+		}
+		if d.at != afterCR {
+			dst[n] = '\r'
+			n++
+			d.n++
+		}
+		dst[n] = '\n'
+		n, used = n+1, used+1
+		d.at = lineStart
+	}
+	d.n += int64(used)
+	return n, used
 }
 
 // ReadFrom sends what r gives until io.EOF. An error of r is remembered like
@@ -141,25 +181,6 @@ func (d *Writer) Close() error {
 	}
 	d.err = errClosed
 	return nil
-}
-
-// send passes on octets of the message.
-func (d *Writer) send(p []byte) {
-	if d.err != nil || len(p) == 0 {
-		return
-	}
-	n, err := d.w.Write(p)
-	d.n += int64(n)
-	d.err = err
-}
-
-// addByte is add for the octet that is added most.
-func (d *Writer) addByte(c byte) {
-	if d.b == nil {
-		d.add(string(rune(c)))
-	} else if d.err == nil {
-		d.err = d.b.WriteByte(c)
-	}
 }
 
 // add sends octets that the message does not have.

@@ -99,6 +99,35 @@ func TestWriterExhaustive(t *testing.T) {
 	})
 }
 
+// tight lends as little room as it may, or less.
+type tight struct {
+	bytes.Buffer
+	room [7]byte
+	n    int
+}
+
+func (l *tight) Room(int) ([]byte, error) {
+	l.n = l.n%len(l.room) + 1
+	return l.room[:max(l.n, 2)], nil
+}
+
+func (l *tight) Fill(n int) { l.Write(l.room[:n]) }
+
+// Wherever the lent buffer ends, the output is the same.
+func TestWriterLender(t *testing.T) {
+	t.Parallel()
+	words(8, func(m []byte) {
+		for first := range 7 {
+			out := &tight{n: first}
+			d := dot.NewWriter(out)
+			d.Write(m)
+			if err := d.Close(); err != nil || !bytes.Equal(out.Bytes(), wire(m)) || d.Octets() != int64(len(canonical(m))) {
+				t.Fatalf("%q: got %q (%d octets), %v", m, out.Bytes(), d.Octets(), err)
+			}
+		}
+	})
+}
+
 func TestWriterReadFrom(t *testing.T) {
 	t.Parallel()
 	readers := map[string]func(io.Reader) io.Reader{
