@@ -341,6 +341,10 @@ func (t *target) make(root fsx.Dir, path []string) (err error) {
 	if t.tmp, err = t.home.Dir("tmp"); err != nil {
 		return err
 	}
+	// Later the disk may be too full for that, and then mail must go.
+	if f, err := t.home.OpenUpdate(lockName, filePerm); err == nil {
+		f.Close()
+	}
 	t.new, err = fsx.MakeDirs(t.home, dirPerm, "new")
 	return err
 }

@@ -27,6 +27,7 @@ type drop struct {
 	list  *listing   // the newest; nil: not known
 	uids  *uidTable  // the uids file as it was read last; nil: there was none
 	noted bool       // the state directory knows of the uids file
+	doubt bool       // not all of the uids file may be on the disk
 	disk  indexState // what is in the index file
 
 	sweep sweep // of tmp

@@ -315,3 +315,36 @@ func TestCrashConcurrent(t *testing.T) {
 		x.stop()
 	}, func(f *faultfs.FS) error { return x.judge(f) })
 }
+
+// A sync of the uids file that fails makes its import fail, and no line is put
+// behind what may not be on the disk (fault 9).
+func TestUIDsSyncFails(t *testing.T) {
+	t.Parallel()
+	f := emptyDisk(t)()
+	x := new(story)
+	s := disk{f.Root()}.mustOpen(t)
+	x.store = s
+	x.deliver(alice, maildrop.Incoming{UID: "first"}, 1)
+	fail := true
+	f.FailWhen(func(op faultfs.Op) error {
+		if fail && op.Kind == faultfs.Sync && strings.HasSuffix(op.Path, uidsName) {
+			fail = false
+			return syscall.EIO
+		}
+		return nil
+	})
+	err := x.Deliverer(s).Deliver(t.Context(), alice, maildrop.Incoming{UID: "second"}, strings.NewReader(letter(2)))
+	if err == nil || fail {
+		t.Fatalf("the import gives %v", err)
+	}
+	x.deliver(alice, maildrop.Incoming{UID: "second"}, 3)
+	x.deliver(alice, maildrop.Incoming{UID: "third"}, 4)
+	if x.err != nil {
+		t.Fatal(x.err)
+	}
+	for g := range f.Crashes(50, 1) {
+		if err := x.judge(g); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

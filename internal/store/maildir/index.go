@@ -31,7 +31,7 @@ import (
 const (
 	indexName  = "postwain-index"
 	indexTitle = "postwain-index 1\n"
-	maxIndex   = 1 << 30
+	maxIndex   = 512 << 20
 	// small is the number of messages below which the names alone do.
 	small = 64
 )
