@@ -110,14 +110,14 @@ func (d *drop) loadKeys(ctx context.Context, t *target) error {
 // deliver delivers. last is the last part of the unique name, which is made
 // when the message is complete: that is when it arrives.
 func (s *Store) deliver(ctx context.Context, d *drop, t *target, in maildrop.Incoming, last string, r io.Reader) error {
-	tmp := s.names.next(now(), random())
+	tmp := s.names.next(time.Now(), random())
 	c, err := s.writeTmp(ctx, t, tmp, in.Time, r)
 	if err != nil {
 		return err
 	}
 	unique := ""
 	if in.Time.IsZero() {
-		unique = s.names.next(now(), last)
+		unique = s.names.next(time.Now(), last)
 	} else {
 		unique = s.names.imported(in.Time, last)
 	}
@@ -353,5 +353,3 @@ func (t *target) make(root fsx.Dir, path []string) (err error) {
 func (s *Store) folderOf(path string) (*folder, error) {
 	return openFolder(s.opts.Root, strings.Split(path, "/"))
 }
-
-func now() time.Time { return time.Now() }

@@ -34,11 +34,11 @@ func (w *sweep) run(s *Store, d *drop, home fsx.Dir) {
 		return
 	}
 	defer w.mu.Unlock()
-	t := now()
-	if !w.last.IsZero() && t.Sub(w.last) < sweepEvery {
+	now := time.Now()
+	if !w.last.IsZero() && now.Sub(w.last) < sweepEvery {
 		return
 	}
-	w.last = t
+	w.last = now
 	tmp, err := home.Dir("tmp")
 	if err != nil {
 		return
@@ -51,7 +51,7 @@ func (w *sweep) run(s *Store, d *drop, home fsx.Dir) {
 			return
 		}
 		info, err := tmp.Stat(name)
-		if err != nil || !info.Mode.IsRegular() || !old(info, t) {
+		if err != nil || !info.Mode.IsRegular() || !old(info, now) {
 			continue
 		}
 		if was, ok := before[name]; ok && sameFile(was, info) {
@@ -69,8 +69,8 @@ func (w *sweep) run(s *Store, d *drop, home fsx.Dir) {
 	}
 }
 
-func old(info fsx.Info, t time.Time) bool {
-	return t.Sub(info.ModTime) > leftover && t.Sub(info.Changed) > leftover
+func old(info fsx.Info, now time.Time) bool {
+	return now.Sub(info.ModTime) > leftover && now.Sub(info.Changed) > leftover
 }
 
 func removeUnlocked(tmp fsx.Dir, name string) bool {

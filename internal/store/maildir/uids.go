@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/postwain/postwain/internal/fsx"
 	"github.com/postwain/postwain/maildrop"
@@ -110,7 +111,7 @@ func (s *Store) createUIDs(d *drop, home fsx.Dir, recs []uidRec) (made bool, err
 		return false, err
 	}
 	defer tmp.Close()
-	name := s.names.next(now(), random())
+	name := s.names.next(time.Now(), random())
 	f, err := tmp.Create(name, filePerm)
 	if err != nil {
 		return false, err
