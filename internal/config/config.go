@@ -54,7 +54,8 @@ type Mail struct {
 	Path string `toml:"path"`
 	// Lock is "exclusive", where one session at a time may open an account
 	// (a second one is answered [IN-USE]), or "snapshot", where each session
-	// sees the mail of its beginning and others may come and go.
+	// sees the mail of its beginning and others may come and go. The field
+	// lock= of an account in the passwd_file comes before it.
 	Lock Lock `toml:"lock"`
 	// UTF8 is "as-stored", where every message goes out as it came in, or
 	// "strict", where a message with UTF-8 in its header is answered

@@ -9,6 +9,7 @@ import (
 
 	"github.com/postwain/postwain/internal/config"
 	"github.com/postwain/postwain/internal/lmtp"
+	"github.com/postwain/postwain/internal/store"
 	"github.com/postwain/postwain/maildrop"
 	"github.com/postwain/postwain/pop3server"
 	"github.com/postwain/postwain/sasl"
@@ -37,8 +38,14 @@ func (n naming) Authenticate(ctx context.Context, l sasl.Login) (string, error) 
 // backend gives sessions to POP3 connections.
 type backend struct {
 	accounts *accounts
-	store    maildrop.Store
-	policy   pop3server.Policy // of accounts that say nothing else
+	store    store.Store
+	site     rules // of accounts that say nothing else
+}
+
+// rules are what holds for an account.
+type rules struct {
+	pop3server.Policy
+	lock config.Lock
 }
 
 // NewSession gives the mechanisms that the accounts can do. The server offers
@@ -58,42 +65,51 @@ func (s *session) Mechanisms() []sasl.Mechanism { return s.mechanisms }
 
 // Policy says that accounts may differ: their fields can change at any time.
 func (s *session) Policy() pop3server.Policy {
-	p := s.backend.policy
+	p := s.backend.site.Policy
 	p.LoginDelayPerUser, p.ExpirePerUser = true, true
 	return p
 }
 
 func (s *session) Open(ctx context.Context, account string) (maildrop.Box, pop3server.Policy, error) {
-	policy := s.backend.policy
+	own := s.backend.site
 	fields, err := s.backend.accounts.fields(ctx, account)
 	if err == nil {
-		err = override(&policy, fields)
+		err = own.override(fields)
 	}
 	if err != nil {
-		return nil, policy, fmt.Errorf("account %q: %w", account, err)
+		return nil, own.Policy, fmt.Errorf("account %q: %w", account, err)
 	}
-	box, err := s.backend.store.Open(ctx, account)
-	return box, policy, err
+	var drops maildrop.Store = s.backend.store
+	if own.lock == config.Snapshot {
+		drops = s.backend.store.Snapshots()
+	}
+	box, err := drops.Open(ctx, account)
+	return box, own.Policy, err
 }
 
 func (s *session) Close() error { return nil }
 
-// override puts an account's own fields in place of the site's policy. A field
+// override puts an account's own fields in place of the site's rules. A field
 // that cannot be read is an error: guessing might remove mail.
-func override(p *pop3server.Policy, fields map[string]string) error {
+func (r *rules) override(fields map[string]string) error {
 	if text, ok := fields["login_delay"]; ok {
 		delay, err := seconds(text)
 		if err != nil {
 			return fmt.Errorf("login_delay: %w", err)
 		}
-		p.LoginDelay = delay
+		r.LoginDelay = delay
 	}
 	if text, ok := fields["expire"]; ok {
 		var e config.Expire
 		if err := e.UnmarshalText([]byte(text)); err != nil {
 			return fmt.Errorf("expire: %w", err)
 		}
-		p.Expire = time.Duration(e)
+		r.Expire = time.Duration(e)
+	}
+	if text, ok := fields["lock"]; ok {
+		if err := r.lock.UnmarshalText([]byte(text)); err != nil {
+			return fmt.Errorf("lock: %w", err)
+		}
 	}
 	return nil
 }

@@ -103,8 +103,8 @@ func (n *door) shutdown(ctx context.Context) {
 func (d *Daemon) popOptions(l config.Listen) pop3server.Options {
 	c := d.config
 	o := pop3server.Options{
-		Backend: &backend{d.accounts, d.store, pop3server.Policy{
-			LoginDelay: c.Limits.LoginDelay, Expire: time.Duration(c.Limits.Expire),
+		Backend: &backend{d.accounts, d.store, rules{
+			pop3server.Policy{LoginDelay: c.Limits.LoginDelay, Expire: time.Duration(c.Limits.Expire)}, c.Mail.Lock,
 		}},
 		Implicit:       l.Proto == config.POP3S,
 		InsecureAuth:   l.InsecureAuth,

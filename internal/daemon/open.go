@@ -52,7 +52,7 @@ func openStore(c *config.Config, log *slog.Logger) (store.Store, error) {
 	}
 	s, err := store.Open(store.Config{
 		Kind: string(c.Mail.Store), Path: c.Mail.Path, State: c.StateDir,
-		Snapshot: c.Mail.Lock == config.Snapshot, UIDLFormat: c.Mail.UIDLFormat, Log: log,
+		UIDLFormat: c.Mail.UIDLFormat, Log: log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("mail in %s with the state in %s: %w", c.Mail.Path, c.StateDir, err)

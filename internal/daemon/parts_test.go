@@ -17,27 +17,31 @@ import (
 
 func TestOverride(t *testing.T) {
 	t.Parallel()
-	site := pop3server.Policy{LoginDelay: time.Minute, Expire: 240 * time.Hour}
+	policy := func(delay, expire time.Duration) rules {
+		return rules{pop3server.Policy{LoginDelay: delay, Expire: expire}, config.Exclusive}
+	}
+	site := policy(time.Minute, 240*time.Hour)
 	for _, c := range []struct {
 		fields map[string]string
-		want   pop3server.Policy
+		want   rules
 	}{
 		{nil, site},
 		{map[string]string{"nologin": "yes"}, site},
-		{map[string]string{"login_delay": "300"}, pop3server.Policy{LoginDelay: 5 * time.Minute, Expire: site.Expire}},
-		{map[string]string{"login_delay": "0", "expire": "never"}, pop3server.Policy{}},
-		{map[string]string{"login_delay": "1h", "expire": "30d"}, pop3server.Policy{LoginDelay: time.Hour, Expire: 720 * time.Hour}},
-		{map[string]string{"expire": "after-retrieval"}, pop3server.Policy{LoginDelay: time.Minute, Expire: pop3server.DeleteRetrieved}},
+		{map[string]string{"login_delay": "300"}, policy(5*time.Minute, site.Expire)},
+		{map[string]string{"login_delay": "0", "expire": "never"}, policy(0, 0)},
+		{map[string]string{"login_delay": "1h", "expire": "30d"}, policy(time.Hour, 720*time.Hour)},
+		{map[string]string{"expire": "after-retrieval"}, policy(time.Minute, pop3server.DeleteRetrieved)},
+		{map[string]string{"lock": "snapshot"}, rules{site.Policy, config.Snapshot}},
 	} {
 		got := site
-		if err := override(&got, c.fields); err != nil || got != c.want {
+		if err := got.override(c.fields); err != nil || got != c.want {
 			t.Errorf("%v: %+v, %v", c.fields, got, err)
 		}
 	}
 	// Nothing is guessed that might remove mail.
-	for _, fields := range []map[string]string{{"expire": "0"}, {"expire": ""}, {"expire": "yes"}, {"expire": "30"}, {"login_delay": "soon"}, {"login_delay": "-1"}} {
+	for _, fields := range []map[string]string{{"expire": "0"}, {"expire": ""}, {"expire": "yes"}, {"expire": "30"}, {"lock": "maybe"}, {"login_delay": "soon"}, {"login_delay": "-1"}} {
 		got := site
-		if err := override(&got, fields); err == nil {
+		if err := got.override(fields); err == nil {
 			t.Errorf("%v is taken for %+v", fields, got)
 		}
 	}

@@ -63,7 +63,6 @@ func fixed(old, c *config.Config) error {
 		{"mail.store", string(old.Mail.Store), string(c.Mail.Store)},
 		{"mail.path", old.Mail.Path, c.Mail.Path},
 		{"mail.uidl_format", old.Mail.UIDLFormat, c.Mail.UIDLFormat},
-		{"mail.lock", string(old.Mail.Lock), string(c.Mail.Lock)},
 		{"limits.sessions_per_account", strconv.Itoa(old.Limits.SessionsPerAccount), strconv.Itoa(c.Limits.SessionsPerAccount)},
 		{"log.format", string(old.Log.Format), string(c.Log.Format)},
 	} {

@@ -14,11 +14,14 @@ import (
 	"github.com/postwain/postwain/maildrop"
 )
 
-// Store is what every mail store can do. Close ends it; no box may be open.
+// Store is what every mail store can do. It opens maildrops exclusively. Close
+// ends it; no box may be open.
 type Store interface {
 	maildrop.Store
 	maildrop.Deliverer
 	io.Closer
+	// Snapshots opens maildrops without locking them.
+	Snapshots() maildrop.Store
 }
 
 // Config says which store to open. It is the [mail] section of the
@@ -32,8 +35,6 @@ type Config struct {
 	Path string
 	// State is the directory for the store's own data. It must exist.
 	State string
-	// Snapshot opens maildrops without locking them.
-	Snapshot bool
 	// UIDLFormat is the pop3_uidl_format of a Dovecot that served the mail
 	// before. Empty: Dovecot's default.
 	UIDLFormat string
@@ -68,7 +69,6 @@ func openMaildir(c Config) (Store, error) {
 		Root:       s.root,
 		Template:   template,
 		State:      s.state,
-		Snapshot:   c.Snapshot,
 		UIDLFormat: c.UIDLFormat,
 		Log:        c.Log,
 	})

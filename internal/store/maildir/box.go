@@ -23,6 +23,7 @@ var (
 type box struct {
 	store     *Store
 	drop      *drop
+	exclusive bool
 	folder    *folder // nil: there is no Maildir
 	lock      fsx.File
 	list      *listing
@@ -33,18 +34,33 @@ type box struct {
 	resize map[int]counter // what reading has shown of sizes
 }
 
-// Open opens the maildrop of account. One that has no Maildir yet is empty.
+// Open opens the maildrop of account, for itself alone. One that has no Maildir
+// yet is empty.
 func (s *Store) Open(ctx context.Context, account string) (maildrop.Box, error) {
+	return s.open(ctx, account, true)
+}
+
+// Snapshots is s for accounts of which several sessions, and several servers
+// with a State each, may have the maildrop open: its Open takes no lock.
+func (s *Store) Snapshots() maildrop.Store { return snapshots{s} }
+
+type snapshots struct{ store *Store }
+
+func (s snapshots) Open(ctx context.Context, account string) (maildrop.Box, error) {
+	return s.store.open(ctx, account, false)
+}
+
+func (s *Store) open(ctx context.Context, account string, exclusive bool) (maildrop.Box, error) {
 	path, err := s.template.path(account)
 	if err != nil {
 		return nil, err
 	}
 	d := s.drops.use(path)
-	if !s.opts.Snapshot && !s.drops.hold(d) {
+	if exclusive && !s.drops.hold(d) {
 		s.drops.release(d)
 		return nil, fmt.Errorf("maildir: %w: open in this server", maildrop.ErrInUse)
 	}
-	b := &box{store: s, drop: d, list: new(listing)}
+	b := &box{store: s, drop: d, exclusive: exclusive, list: new(listing)}
 	if err := b.open(ctx, path); err != nil {
 		b.Close()
 		return nil, err
@@ -62,7 +78,7 @@ func (b *box) open(ctx context.Context, path []string) error {
 		return err
 	}
 	b.folder = f
-	if !s.opts.Snapshot {
+	if b.exclusive {
 		if b.lock, err = lockDrop(f.home, s.opts.pid); err != nil {
 			return err
 		}
@@ -92,7 +108,7 @@ func (b *box) Close() error {
 	if b.lock != nil {
 		b.lock.Close()
 	}
-	if !b.store.opts.Snapshot {
+	if b.exclusive {
 		b.store.drops.unhold(b.drop)
 	}
 	b.store.drops.release(b.drop)

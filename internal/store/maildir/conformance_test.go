@@ -132,16 +132,21 @@ func TestConformance(t *testing.T) {
 				t.Parallel()
 				maildroptest.Test(t, func(t testing.TB) maildroptest.Mail {
 					d := make(t)
-					mode := func(o *Options) { o.Snapshot = snapshot }
-					s := d.mustOpen(t, mode)
+					s := d.mustOpen(t)
+					mode := func() maildrop.Store {
+						if snapshot {
+							return s.Snapshots()
+						}
+						return s
+					}
 					return maildroptest.Mail{
-						Store: s, Deliverer: s, Snapshot: snapshot,
+						Store: mode(), Deliverer: s, Snapshot: snapshot,
 						Reopen: func(t testing.TB) (maildrop.Store, maildrop.Deliverer) {
 							if err := s.Close(); err != nil {
 								t.Fatal(err)
 							}
-							s = d.mustOpen(t, mode)
-							return s, s
+							s = d.mustOpen(t)
+							return mode(), s
 						},
 						Remove: func(t testing.TB, account string, m maildrop.Message) { d.foreign(t, account, m) },
 					}

@@ -40,9 +40,6 @@ type Options struct {
 	// State is where the store keeps its commit journal. It must be on a disk
 	// that syncs, and belong to this store alone.
 	State fsx.Dir
-	// Snapshot opens maildrops without a lock: several sessions, and several
-	// servers with a State each, may have the same maildrop open.
-	Snapshot bool
 	// UIDLFormat is Dovecot's pop3_uidl_format, for Maildirs that Dovecot
 	// served before. Empty: "%08Xu%08Xv", its default.
 	UIDLFormat string
