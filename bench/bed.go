@@ -120,7 +120,7 @@ func (b *bed) startPostwain() error {
 		return err
 	}
 	b.contestant = append(b.contestant, &contestant{
-		name: "Postwain", Server: &p.Server, indexes: []string{"postwain-*", "postwain.*"},
+		name: "Postwain", Server: &p.Server, indexes: []string{"postwain-index"},
 		start: func() (*rig.Server, error) { return &p.Server, p.Start() },
 	})
 	return nil

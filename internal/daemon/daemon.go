@@ -124,8 +124,12 @@ func (d *Daemon) run(ctx context.Context, greet func() error) error {
 func (d *Daemon) loop(ctx context.Context) error {
 	beat, end := d.notify.heartbeat()
 	defer end()
+	memory, pause := newThrift(), time.NewTicker(quietCheck)
+	defer pause.Stop()
 	for {
 		select {
+		case <-pause.C:
+			memory.check()
 		case <-beat:
 			d.notify.tell("WATCHDOG=1")
 		case s := <-d.options.Signals:
