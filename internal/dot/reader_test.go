@@ -39,7 +39,7 @@ func (r *receiver) Read(p []byte) (int, error) {
 
 // receive reads one message from in, which arrives in two parts, size octets
 // at a time. What it returns is valid until the next call.
-func (r *receiver) receive(in []byte, split, size int, strict bool) (m []byte, err error, rest []byte) {
+func (r *receiver) receive(in []byte, split, size int, strict bool) (m, rest []byte, err error) {
 	r.parts = [2][]byte{in[:split], in[split:]}
 	r.br.Reset(r)
 	d := dot.NewReader(r.br)
@@ -56,12 +56,12 @@ func (r *receiver) receive(in []byte, split, size int, strict bool) (m []byte, e
 		n, e := r.br.Read(r.buf[:])
 		r.rest = append(r.rest, r.buf[:n]...)
 		if e != nil {
-			return r.m, err, r.rest
+			return r.m, r.rest, err
 		}
 	}
 }
 
-func receive(in []byte, split, size int, strict bool) (m []byte, err error, rest []byte) {
+func receive(in []byte, split, size int, strict bool) (m, rest []byte, err error) {
 	return newReceiver().receive(in, split, size, strict)
 }
 
@@ -85,11 +85,11 @@ func readAllWords(t *testing.T, max, size int) {
 			wantErr = dot.ErrBareLineEnd
 		}
 		for split := range len(w) + 5 {
-			got, err, rest := r.receive(in, split, size, false)
+			got, rest, err := r.receive(in, split, size, false)
 			if err != io.EOF || !bytes.Equal(got, want) || !bytes.Equal(rest, in[used:]) {
 				t.Fatalf("%q split at %d: got %q, %v, rest %q", in, split, got, err, rest)
 			}
-			got, err, rest = r.receive(in, split, size, true)
+			got, rest, err = r.receive(in, split, size, true)
 			if err != wantErr || !bytes.Equal(rest, in[used:]) || !bare && !bytes.Equal(got, want) {
 				t.Fatalf("strict %q split at %d: got %q, %v, rest %q", in, split, got, err, rest)
 			}
@@ -105,7 +105,7 @@ func TestReaderEarlyEnd(t *testing.T) {
 			return
 		}
 		for _, strict := range []bool{false, true} {
-			if _, err, _ := r.receive(w, 0, 64, strict); err != io.ErrUnexpectedEOF {
+			if _, _, err := r.receive(w, 0, 64, strict); err != io.ErrUnexpectedEOF {
 				t.Fatalf("%q (strict %v) ended in %v", w, strict, err)
 			}
 		}
@@ -118,11 +118,11 @@ func TestReaderSmuggling(t *testing.T) {
 	t.Parallel()
 	for _, end := range []string{"\n.\n", "\n.\r\n", "\r.\r", "\r\n.\r", "\r\n.\n", "\r.\r\n", "\n.\r", "\r\r\n.\r\r\n", "\r\n\x00.\n"} {
 		in := "Subject: a\r\n\r\nb" + end + "MAIL FROM:<x@example.org>\r\n.\r\nnext"
-		got, err, rest := receive([]byte(in), 0, 64, true)
+		got, rest, err := receive([]byte(in), 0, 64, true)
 		if err != dot.ErrBareLineEnd || string(rest) != "next" || strings.Contains(string(got), "MAIL") {
 			t.Errorf("%q: strict gives %q, %v and leaves %q", end, got, err, rest)
 		}
-		got, err, rest = receive([]byte(in), 0, 64, false)
+		got, rest, err = receive([]byte(in), 0, 64, false)
 		if err != io.EOF || string(rest) != "next" || !strings.HasSuffix(string(got), "MAIL FROM:<x@example.org>\r\n") {
 			t.Errorf("%q: gives %q, %v and leaves %q", end, got, err, rest)
 		}
@@ -145,7 +145,7 @@ func TestReaderPassesErrorsOn(t *testing.T) {
 func TestReaderLongLine(t *testing.T) {
 	t.Parallel()
 	want := strings.Repeat("x", 1<<20) + "\r\n"
-	got, err, _ := receive([]byte("."+want+".\r\n"), 7, 64, true)
+	got, _, err := receive([]byte("."+want+".\r\n"), 7, 64, true)
 	if err != io.EOF || string(got) != want {
 		t.Errorf("a line of 1 MiB came back as %d octets, %v", len(got), err)
 	}
@@ -156,7 +156,7 @@ func FuzzReader(f *testing.F) {
 	f.Fuzz(func(t *testing.T, in []byte, size int, strict bool) {
 		size = min(max(size, 1), 64)
 		want, bare, used, whole := unwire(in)
-		got, err, rest := receive(in, 0, size, strict)
+		got, rest, err := receive(in, 0, size, strict)
 		switch {
 		case !whole:
 			if err != io.ErrUnexpectedEOF {

@@ -71,7 +71,7 @@ func everySyncCounts(t *testing.T, c faultfs.Config, run func(*faultfs.FS), chec
 			s := faultfs.New()
 			s.FailWhen(func(op faultfs.Op) error {
 				if op.Kind == kind {
-					return faultfs.Skip
+					return faultfs.ErrSkip
 				}
 				return nil
 			})

@@ -148,8 +148,8 @@ func (l *Ledger) attempt(account string, in maildrop.Incoming, content []byte) {
 	p := l.drop(account).posting(content)
 	if in.Key == "" {
 		p.tried++
-	} else {
-		p.keys[in.Key] = p.keys[in.Key]
+	} else if _, ok := p.keys[in.Key]; !ok {
+		p.keys[in.Key] = false
 	}
 }
 

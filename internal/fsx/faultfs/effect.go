@@ -125,7 +125,7 @@ func unset(c *content, name string, n *inode, at time.Time) {
 
 // sync brings the effects on n to the disk, or loses them if it was made to fail.
 func (s *FS) sync(n *inode, op Kind, injected error) error {
-	if injected == Skip {
+	if injected == ErrSkip {
 		return nil
 	}
 	s.settle(n, op, injected != nil)

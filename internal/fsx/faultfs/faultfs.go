@@ -125,9 +125,9 @@ type Partial struct {
 func (p Partial) Error() string { return p.Err.Error() }
 func (p Partial) Unwrap() error { return p.Err }
 
-// Skip is an error for [FS.FailWhen]: a sync does nothing and returns nil, as if
+// ErrSkip is an error for [FS.FailWhen]: a sync does nothing and returns nil, as if
 // the program had forgotten it. That is how a test shows that it would notice.
-var Skip = errors.New("faultfs: sync skipped")
+var ErrSkip = errors.New("faultfs: sync skipped")
 
 // Before calls hook ahead of each operation, instead of an earlier hook. There
 // a test can do what another program does meanwhile, through [FS.Foreign], or

@@ -166,8 +166,7 @@ func FuzzAccount(f *testing.F) {
 }
 
 func FuzzUIDs(f *testing.F) {
-	var file []byte
-	file = appendUID([]byte(uidsTitle), uidRec{kindUnique, "uid", "a\n%b"})
+	file := appendUID([]byte(uidsTitle), uidRec{kindUnique, "uid", "a\n%b"})
 	f.Add(file)
 	f.Add(file[:len(file)-3])
 	f.Fuzz(func(t *testing.T, data []byte) {
