@@ -43,7 +43,7 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 interop: ## run other people's clients and servers; installs them, needs Debian and root
 	test/interop/install
-	go test -tags interop -count 1 -timeout 15m ./test/interop
+	cd test/interop && go test -tags interop -count 1 -timeout 15m
 
 bench: ## measure beside Dovecot into docs/BENCHMARKS.md; needs Debian and root
 	test/interop/install
