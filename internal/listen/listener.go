@@ -122,6 +122,9 @@ func (o *Options) admitProxied(tcp *net.TCPConn) (net.Conn, error) {
 
 // identify checks the client that a header names.
 func (o *Options) identify(ticket *ticket, tcp *net.TCPConn, h *proxyproto.Header) error {
+	if h.Version == 1 && h.TransportProtocol == proxyproto.UNSPEC {
+		h.Command, h.SourceAddr, h.DestinationAddr = proxyproto.PROXY, nobody(tcp.RemoteAddr()), tcp.LocalAddr()
+	}
 	source, destination := h.SourceAddr, h.DestinationAddr
 	if h.Command.IsLocal() { // the proxy itself, as for its health checks
 		source, destination = tcp.RemoteAddr(), tcp.LocalAddr()
@@ -134,6 +137,13 @@ func (o *Options) identify(ticket *ticket, tcp *net.TCPConn, h *proxyproto.Heade
 		return ErrNotAllowed
 	}
 	return o.Limiter.identify(ticket, ends)
+}
+
+// nobody is the address of a client that a proxy does not know ("PROXY
+// UNKNOWN"): it may be anybody, and must not have what the proxy at a has, such
+// as passwords in clear text on loopback. The port tells such clients apart.
+func nobody(a net.Addr) net.Addr {
+	return &net.TCPAddr{IP: net.IPv4zero, Port: int(addrPort(a).Port())}
 }
 
 func (o *Options) allows(ip netip.Addr) bool { return o.Allow == nil || contains(o.Allow, ip) }

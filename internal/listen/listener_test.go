@@ -90,7 +90,10 @@ func TestProxyHeader(t *testing.T) {
 		{"v1 IPv6", "PROXY TCP6 2001:db8::7 2001:db8::1 1234 110\r\nX", "[2001:db8::7]:1234 [2001:db8::1]:110\nX", trusted},
 		{"v2", v2signature + "\x21\x11\x00\x0c" + v4 + "USER x\r\n", "192.0.2.7:1234 198.51.100.1:110\nUSER x\r\n", trusted},
 		{"v2 with more", v2signature + "\x21\x11\x00\x10" + v4 + "\x04\x00\x01zX", "192.0.2.7:1234 198.51.100.1:110\nX", trusted},
-		{"v1 unknown is the proxy", "PROXY UNKNOWN\r\nX", "CLIENT SERVER\nX", trusted},
+		{"v1 unknown is not the proxy", "PROXY UNKNOWN\r\nX", "0.0.0.0:PORT SERVER\nX", trusted},
+		{"v1 unknown with addresses", "PROXY UNKNOWN 127.0.0.1 127.0.0.1 1 2\r\nX", "0.0.0.0:PORT SERVER\nX", trusted},
+		{"v1 unknown is not allowed", "PROXY UNKNOWN\r\nX", closed, Options{ProxyFrom: networks("127.0.0.0/8"), Allow: networks("127.0.0.0/8")}},
+		{"v2 unknown", v2signature + "\x21\x00\x00\x00X", closed, trusted},
 		{"v2 local is the proxy", v2signature + "\x20\x00\x00\x00X", "CLIENT SERVER\nX", trusted},
 		{"none", "USER x\r\n", closed, trusted},
 		{"end of stream", "", closed, trusted},
@@ -127,7 +130,8 @@ func TestProxyHeader(t *testing.T) {
 			}
 			address := serve(t, c.options, greet)
 			got, local := dial(t, address, c.send)
-			want := strings.NewReplacer("CLIENT", local, "SERVER", address).Replace(c.want)
+			_, port, _ := net.SplitHostPort(local)
+			want := strings.NewReplacer("CLIENT", local, "SERVER", address, "PORT", port).Replace(c.want)
 			if got != want {
 				t.Errorf("got %q, want %q", got, want)
 			}
