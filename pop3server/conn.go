@@ -2,7 +2,6 @@ package pop3server
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -111,28 +110,6 @@ func (c *conn) open() {
 		c.sum.OctetsOut += c.out.Octets()
 	}
 	c.in, c.out = pop3.NewReader(c), pop3.NewWriter(c.net)
-}
-
-// handshake puts TLS upon the wire.
-func (c *conn) handshake() bool {
-	if c.opt.TLS == nil {
-		c.note(ReasonHandshake, errors.New("pop3server: no TLS configuration"))
-		return false
-	}
-	limit := time.Now().Add(c.opt.HandshakeTimeout)
-	if login := c.began.Add(c.opt.LoginTimeout); login.Before(limit) {
-		limit = login
-	}
-	c.wire.SetReadDeadline(limit)
-	t := tls.Server(c.wire, c.opt.TLS)
-	c.net = t
-	if err := t.Handshake(); err != nil {
-		c.note(ReasonHandshake, err)
-		return false
-	}
-	state := t.ConnectionState()
-	c.sum.Peer.TLS, c.sum.Peer.Secure = &state, true
-	return true
 }
 
 // newSession asks the Backend for a Session that knows nothing of an earlier one.

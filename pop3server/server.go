@@ -27,11 +27,12 @@ const maxBackOff = time.Second // between attempts to accept
 
 // Server serves maildrops by POP3. Its methods may be called at the same time.
 type Server struct {
-	options  atomic.Pointer[Options]
-	began    time.Time
-	draining atomic.Bool
-	ctx      context.Context // ends at Close; of connections that Serve accepts
-	cancel   context.CancelFunc
+	options    atomic.Pointer[Options]
+	handshakes turns
+	began      time.Time
+	draining   atomic.Bool
+	ctx        context.Context // ends at Close; of connections that Serve accepts
+	cancel     context.CancelFunc
 
 	mu        sync.Mutex
 	listeners map[net.Listener]struct{}
@@ -42,9 +43,10 @@ type Server struct {
 // NewServer returns a Server.
 func NewServer(o Options) *Server {
 	s := &Server{
-		began:     time.Now().Add(-time.Second),
-		listeners: make(map[net.Listener]struct{}),
-		conns:     make(map[*conn]struct{}),
+		handshakes: newTurns(),
+		began:      time.Now().Add(-time.Second),
+		listeners:  make(map[net.Listener]struct{}),
+		conns:      make(map[*conn]struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancel(context.Background())
 	s.options.Store(o.withDefaults())
