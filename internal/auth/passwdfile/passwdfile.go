@@ -99,8 +99,8 @@ func (f *File) read() error {
 	if err != nil {
 		return fmt.Errorf("passwdfile: %w", err)
 	}
-	if t.dummy == nil {
-		t.dummy = newArgon("")
+	if t.decoys.kinds == nil {
+		t.decoys.kinds = []decoy{{newArgon(""), 1}}
 	}
 	f.table.Store(t)
 	if t.warnings == nil {
@@ -175,8 +175,7 @@ func (t *table) find(name string) *user {
 }
 
 // Authenticate implements [sasl.Authenticator]. Every refusal is the same
-// error, and for a name that does not exist a password of the scheme which
-// most accounts have is verified in vain.
+// error, and for a name that does not exist a decoy is verified in vain.
 func (f *File) Authenticate(ctx context.Context, l sasl.Login) (account string, err error) {
 	if err := ctx.Err(); err != nil {
 		return "", err
@@ -185,7 +184,7 @@ func (f *File) Authenticate(ctx context.Context, l sasl.Login) (account string, 
 	u := t.find(l.User)
 	password := sasl.PreparePassword(l.Password)
 	if u == nil || u.secret == nil {
-		f.prove(t.dummy, password)
+		f.prove(t.decoys.of(l.User), password)
 		return "", errRefused
 	}
 	if !f.prove(u.secret, password) || !u.admits(l.Remote) {

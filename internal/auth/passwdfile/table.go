@@ -16,9 +16,8 @@ import (
 // table is a file that was read. It is never changed.
 type table struct {
 	users map[string]*user // by canonical name
-	// dummy is a password of the scheme that most users have. Verifying it
-	// is the work for a name that does not exist.
-	dummy secret
+	// decoys are the work for names that do not exist.
+	decoys decoys
 	// warnings are about users who cannot sign in; nil if there are none.
 	warnings error
 }
@@ -63,7 +62,7 @@ func parse(path, text string, seed maphash.Seed) (*table, error) {
 			more++
 		}
 	}
-	costs := map[cost]int{} // users of each
+	examples, costs := map[cost]secret{}, map[cost]int{} // a password and the users of each
 	for number := 1; text != ""; number++ {
 		line, rest, _ := strings.Cut(text, "\n")
 		text = rest
@@ -91,15 +90,15 @@ func parse(path, text string, seed maphash.Seed) (*table, error) {
 		t.users[account] = u
 		if u.secret != nil {
 			c := u.secret.cost()
-			if costs[c]++; t.dummy == nil || costs[c] > costs[t.dummy.cost()] {
-				t.dummy = u.secret
-			}
+			examples[c] = u.secret
+			costs[c]++
 		}
 	}
 	if more > 0 {
 		warnings = append(warnings, fmt.Errorf("and %d more", more))
 	}
 	t.warnings = errors.Join(warnings...)
+	t.decoys = newDecoys(seed, examples, costs)
 	return t, nil
 }
 
