@@ -38,9 +38,11 @@ func NewLogger(w io.Writer, json bool) *slog.Logger {
 	return slog.New(slog.NewJSONHandler(w, &slog.HandlerOptions{ReplaceAttr: bounded}))
 }
 
-// bounded cuts the values of JSON lines.
+// bounded cuts the values of JSON lines, and gives durations in seconds.
 func bounded(_ []string, a slog.Attr) slog.Attr {
 	switch a.Value.Kind() {
+	case slog.KindDuration:
+		a.Value = slog.Float64Value(a.Value.Duration().Seconds())
 	case slog.KindString:
 		a.Value = slog.StringValue(cut(a.Value.String(), maxValue))
 	case slog.KindAny:

@@ -130,8 +130,15 @@ func TestSession(t *testing.T) {
 	line := logged(false, func(l *Log) { l.Session(s) })
 	want := `INFO pop3: session user=<alice> method=PLAIN rip=192.0.2.7 rport=1234 lip=198.51.100.1 tls=TLSv1.3 session=`
 	if _, rest, ok := strings.Cut(line, " "); !ok || !strings.HasPrefix(rest, want) ||
-		!strings.HasSuffix(rest, " retr=2 top=1 del=2 left=7 in=99 out=12345 time=1.5s end=quit\n") {
+		!strings.HasSuffix(rest, " retr=2 top=1 del=2 left=7 in=99 out=12345 duration=1.5s end=quit\n") {
 		t.Errorf("got %q", line)
+	}
+	var fields struct {
+		Time     time.Time
+		Duration float64
+	}
+	if err := json.Unmarshal([]byte(logged(true, func(l *Log) { l.Session(s) })), &fields); err != nil || fields.Time.IsZero() || fields.Duration != 1.5 {
+		t.Errorf("JSON: %+v, %v", fields, err)
 	}
 	nobody := logged(false, func(l *Log) { l.Session(Session{End: "not POP3", Err: io.ErrUnexpectedEOF}) })
 	if !strings.Contains(nobody, ` rip=unix rport=0 lip=unix tls=none `) || !strings.HasSuffix(nobody, ` end="not POP3" error="unexpected EOF"`+"\n") || strings.Contains(nobody, "user=") {

@@ -65,7 +65,7 @@ func (l *Log) Session(s Session) {
 		attrs = append(attrs, slog.Int("retr", s.Retrieved), slog.Int("top", s.Tops), slog.Int("del", s.Deleted), slog.Int("left", s.Left))
 	}
 	attrs = append(attrs, slog.Int64("in", s.OctetsIn), slog.Int64("out", s.OctetsOut),
-		slog.Duration("time", s.Duration), slog.String("end", s.End))
+		slog.Duration("duration", s.Duration), slog.String("end", s.End))
 	if s.Err != nil {
 		attrs = append(attrs, slog.Any("error", s.Err))
 	}
