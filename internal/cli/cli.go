@@ -87,6 +87,10 @@ func (e Env) run() error {
 	case "version", "--version", "-version":
 		return e.version()
 	case "help", "--help", "-help", "-h":
+		if len(e.Args) > 0 && e.Args[0] != "help" {
+			e.Args = []string{e.Args[0], "--help"}
+			return e.run()
+		}
 		_, err := io.WriteString(e.Stdout, help)
 		return err
 	}
@@ -115,6 +119,22 @@ func (e Env) parse(flags *flag.FlagSet, help string) ([]string, error) {
 		rest = append(rest, args[0])
 		args = args[1:]
 	}
+}
+
+// place defines the flags that say where a server has its things. An empty
+// value, as of a shell's variable that is not set, is no value.
+func place(flags *flag.FlagSet) (file, data *string) {
+	file, data = new(string), new(string)
+	for name, to := range map[string]*string{"config": file, "data": data} {
+		flags.Func(name, "", func(value string) error {
+			if value == "" {
+				return errors.New("it is empty")
+			}
+			*to = value
+			return nil
+		})
+	}
+	return file, data
 }
 
 func newFlags() *flag.FlagSet { return flag.NewFlagSet("postwain", flag.ContinueOnError) }

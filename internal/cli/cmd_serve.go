@@ -2,6 +2,9 @@ package cli
 
 import (
 	"context"
+	"os"
+
+	"golang.org/x/term"
 
 	"github.com/postwain/postwain/internal/daemon"
 )
@@ -12,10 +15,12 @@ Serves mail by POP3 until it is told to stop.
 
 Without --config it serves this machine only, from DIR (by default
 ~/.local/state/postwain): POP3 at 127.0.0.1:1110 and 127.0.0.1:1995, LMTP at a
-socket in DIR. The first start makes an account and prints how to use it.
+socket in DIR. The first start makes an account and prints how to use it; where
+the output is no terminal, the password is left in DIR/first-password.
 
 With --config it serves as FILE says; DIR is then the state directory, and comes
-before state_dir in FILE. docs/config.md describes FILE.
+before state_dir in FILE. docs/config.md describes FILE, docs/OPERATION.md the
+rest.
 
   postwain serve
   postwain serve --data /tmp/mail
@@ -29,8 +34,7 @@ Exit codes: 0 stopped by a signal, 1 failed, or stopped by a second signal,
 
 func (e Env) serve() error {
 	flags := newFlags()
-	file := flags.String("config", "", "")
-	data := flags.String("data", "", "")
+	file, data := place(flags)
 	rest, err := e.parse(flags, serveHelp)
 	if err != nil {
 		return err
@@ -38,8 +42,9 @@ func (e Env) serve() error {
 	if len(rest) > 0 {
 		return usagef("serve takes no argument %q", rest[0])
 	}
+	stdout, ok := e.Stdout.(*os.File)
 	return daemon.Run(context.Background(), daemon.Options{
-		Config: *file, Data: *data,
+		Config: *file, Data: *data, Terminal: ok && term.IsTerminal(int(stdout.Fd())),
 		Stdout: e.Stdout, Stderr: e.Stderr, Getenv: e.Getenv, Signals: e.Signals(),
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"golang.org/x/term"
 
@@ -19,8 +20,9 @@ postwain user passwd NAME [--password-file F]
 postwain user remove NAME
 postwain user list
 
-Changes who may sign in. A running server notices by itself. The mail of an
-account that is removed stays where it is.
+Changes who may sign in. A running server notices by itself, within a second or
+two; sessions go on to their end. The mail of an account that is removed stays
+where it is.
 
 The password is asked for at a terminal, or is the first line of F; F may be -,
 which is standard input. It is stored as a hash (Argon2id).
@@ -29,8 +31,10 @@ The accounts are those of postwain serve with the same --config FILE or
 --data DIR.
 
   postwain user add alice@example.org --config /etc/postwain/postwain.toml
-  postwain user passwd bob --password-file -
+  echo "$PASSWORD" | postwain user passwd bob --password-file -
   postwain user list
+
+Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.
 `
 
 // maxPasswordFile bounds what is read for one line.
@@ -38,8 +42,7 @@ const maxPasswordFile = 64 << 10
 
 func (e Env) user() error {
 	flags := newFlags()
-	file := flags.String("config", "", "")
-	data := flags.String("data", "", "")
+	file, data := place(flags)
 	from := flags.String("password-file", "", "")
 	rest, err := e.parse(flags, userHelp)
 	if err != nil {
@@ -49,20 +52,24 @@ func (e Env) user() error {
 	if len(rest) > 0 {
 		verb, rest = rest[0], rest[1:]
 	}
-	names := 1
 	switch verb {
 	case "list":
-		names = 0
+		if len(rest) > 0 {
+			return usagef("user list takes no name")
+		}
 	case "add", "passwd", "remove":
+		if len(rest) != 1 {
+			return usagef("write: postwain user %s NAME", verb)
+		}
 	default:
 		return usagef("user can add, passwd, list and remove, not %s", verb)
 	}
-	if len(rest) != names {
-		return usagef("user %s takes %d names, not %d", verb, names, len(rest))
-	}
-	path, err := e.passwdFile(*file, *data)
+	path, mail, err := e.passwdFile(*file, *data)
 	if err != nil {
 		return err
+	}
+	if verb == "add" && !strings.Contains(rest[0], "@") && strings.Contains(strings.ReplaceAll(mail, "%%", ""), "%d") {
+		return fmt.Errorf("%s has no domain, and mail.path in %s needs one for %%d; write %[1]s@DOMAIN", rest[0], *file)
 	}
 	if verb == "list" {
 		return e.listUsers(path)
@@ -70,20 +77,21 @@ func (e Env) user() error {
 	return e.editUser(path, verb, rest[0], *from)
 }
 
-// passwdFile is the file of accounts that serve would use.
-func (e Env) passwdFile(file, data string) (string, error) {
+// passwdFile is the file of accounts that serve would use, and mail the path
+// of their mail.
+func (e Env) passwdFile(file, data string) (path, mail string, err error) {
 	if file != "" {
 		c, err := config.Load(file)
 		if err != nil {
-			return "", err
+			return "", "", err
 		}
-		return c.Accounts.PasswdFile, nil
+		return c.Accounts.PasswdFile, c.Mail.Path, nil
 	}
 	z, err := daemon.NewZero(data, e.Getenv)
 	if err != nil {
-		return "", err
+		return "", "", err
 	}
-	return z.PasswdFile(), os.MkdirAll(z.Data, 0o700)
+	return z.PasswdFile(), z.Config().Mail.Path, os.MkdirAll(z.Data, 0o700)
 }
 
 func (e Env) listUsers(path string) error {

@@ -105,7 +105,8 @@ type Listen struct {
 	// Proto is what is spoken: "pop3" (with STLS where there is a
 	// certificate), "pop3s" (TLS from the first octet) or "lmtp".
 	Proto Proto `toml:"proto"`
-	// Addr is host:port, or unix: and the path of a socket.
+	// Addr is host:port, or unix: and the path of a socket. Without a host, as
+	// in ":995", it is all addresses of the machine, IPv4 and IPv6.
 	Addr Addr `toml:"addr"`
 	// InsecureAuth allows passwords in clear text on this listener. Clients
 	// on the same machine may always send them so.

@@ -77,14 +77,17 @@ func (s *session) Open(ctx context.Context, account string) (maildrop.Box, pop3s
 		err = own.override(fields)
 	}
 	if err != nil {
-		return nil, own.Policy, fmt.Errorf("account %q: %w", account, err)
+		return nil, own.Policy, &attempt{account, fmt.Errorf("account: %w", err)}
 	}
 	var drops maildrop.Store = s.backend.store
 	if own.lock == config.Snapshot {
 		drops = s.backend.store.Snapshots()
 	}
 	box, err := drops.Open(ctx, account)
-	return box, own.Policy, err
+	if err != nil {
+		return nil, own.Policy, &attempt{account, err}
+	}
+	return box, own.Policy, nil
 }
 
 func (s *session) Close() error { return nil }

@@ -32,7 +32,9 @@ type Options struct {
 	Data string
 	// Stdout takes what a user at a terminal wants to know, Stderr the log.
 	Stdout, Stderr io.Writer
-	Getenv         func(string) string
+	// Terminal says that Stdout is one: what is written there is not kept.
+	Terminal bool
+	Getenv   func(string) string
 	// Signals gives SIGHUP (read the configuration again), SIGTERM and
 	// SIGINT (stop; the second one at once).
 	Signals <-chan os.Signal

@@ -63,7 +63,7 @@ func start(t *testing.T, run func(context.Context, Options) error) *site {
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		s.done <- run(ctx, Options{Stdout: &s.out, Stderr: &s.log, Getenv: func(k string) string { return env[k] }, Signals: s.signals})
+		s.done <- run(ctx, Options{Stdout: &s.out, Terminal: true, Stderr: &s.log, Getenv: func(k string) string { return env[k] }, Signals: s.signals})
 	}()
 	t.Cleanup(func() {
 		cancel()
@@ -208,7 +208,7 @@ func TestZero(t *testing.T) {
 
 	// The second start.
 	again := start(t, z.Run)
-	if strings.Contains(again.out.String(), m[1]) || !strings.Contains(again.out.String(), "postwain user passwd NAME") {
+	if strings.Contains(again.out.String(), m[1]) || !strings.Contains(again.out.String(), "postwain user passwd alice") {
 		t.Errorf("the second start says\n%s", again.out.String())
 	}
 	if got := again.say(again.dial("pop3"), login+"STAT\r\nQUIT\r\n", "+OK Goodbye"); !strings.Contains(got, "+OK 2 ") {
@@ -218,6 +218,35 @@ func TestZero(t *testing.T) {
 		if strings.Contains(log, m[1]) {
 			t.Errorf("the password is in the log:\n%s", log)
 		}
+	}
+}
+
+// Where what is printed may end in a log, the password is left in a file.
+func TestZeroWithoutTerminal(t *testing.T) {
+	t.Parallel()
+	z := Zero{Data: t.TempDir()}
+	file := filepath.Join(z.Data, "first-password")
+	if err := os.WriteFile(file, []byte("stale"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s := start(t, func(ctx context.Context, o Options) error {
+		o.Terminal = false
+		return z.Run(ctx, o)
+	})
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if info, err := os.Stat(file); err != nil || info.Mode() != 0o600 {
+		t.Errorf("%v %v", info.Mode(), err)
+	}
+	password := strings.TrimSpace(string(text))
+	s.say(s.dial("pop3"), "USER alice\r\nPASS "+password+"\r\nQUIT\r\n", "+OK Goodbye")
+	if strings.Contains(s.out.String()+s.log.String(), password) {
+		t.Errorf("the password is in\n%s%s", s.out.String(), s.log.String())
+	}
+	if hint := `curl --user "alice:$(cat ` + quote(file) + `)" pop3://` + s.at["pop3"]; !strings.Contains(s.out.String(), hint) {
+		t.Errorf("no %q in\n%s", hint, s.out.String())
 	}
 }
 
@@ -266,6 +295,36 @@ func TestHolderIsLogged(t *testing.T) {
 	}
 }
 
+// The log names the account whose maildrop does not open, whatever command
+// brought the name.
+func TestNotOpenedIsLogged(t *testing.T) {
+	t.Parallel()
+	s, _ := run(t, func(c *config.Config) {
+		c.Mail.Path = filepath.Join(filepath.Dir(c.Mail.Path), "%d", "%n") // alice has no domain
+		line, err := os.ReadFile(c.Accounts.PasswdFile)
+		if err == nil {
+			err = os.WriteFile(c.Accounts.PasswdFile, append(line, "bob:{PLAIN}secret\n"...), 0o600)
+		}
+		err = errors.Join(err, os.Chmod(c.Accounts.PasswdFile, 0o604))
+		if err != nil {
+			t.Error(err)
+		}
+	})
+	s.say(s.dial("pop3"), "AUTH PLAIN AGJvYgBzZWNyZXQ=\r\nQUIT\r\n", "Goodbye")
+	s.signals <- syscall.SIGTERM
+	if err := s.end(); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"pop3-login: not opened user=<bob> method=PLAIN ", "pop3: fault user=<bob> "} {
+		if !strings.Contains(s.log.String(), want) {
+			t.Errorf("no %q in\n%s", want, s.log.String())
+		}
+	}
+	if !strings.Contains(s.log.String(), "everybody may read it (mode 0604)") {
+		t.Errorf("no warning in\n%s", s.log.String())
+	}
+}
+
 // A flood of silent connections keeps nobody out and throws nobody out.
 func TestFlood(t *testing.T) {
 	t.Parallel()
@@ -277,6 +336,13 @@ func TestFlood(t *testing.T) {
 	}
 	s.say(s.dial("pop3"), "USER alice\r\nPASS wrong\r\nQUIT\r\n", "+OK Goodbye")
 	s.say(inside, "NOOP\r\n", "+OK")
+	s.signals <- syscall.SIGTERM
+	if err := s.end(); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(s.log.String(), " end=evicted\n") || strings.Contains(s.log.String(), "use of closed") {
+		t.Errorf("got\n%s", s.log.String())
+	}
 }
 
 func TestFirstUser(t *testing.T) {

@@ -137,10 +137,18 @@ func (d *Daemon) lmtpOptions() lmtp.Options {
 
 func (d *Daemon) listenOptions(l config.Listen) listen.Options {
 	o := listen.Options{ProxyFrom: prefixes(l.ProxyFrom), Allow: prefixes(l.Allow), Refused: d.refusals.tell}
-	if l.Proto != config.LMTP {
+	switch {
+	case l.Proto != config.LMTP:
 		o.Limiter = d.limiter
+	case l.Addr.Network == "tcp" && o.Allow == nil:
+		o.Allow = thisMachine() // LMTP asks for no password
 	}
 	return o
+}
+
+// thisMachine are the networks that nobody else is in.
+func thisMachine() []netip.Prefix {
+	return []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 }
 
 func prefixes(all []config.Network) []netip.Prefix {

@@ -33,8 +33,15 @@ func (d *Daemon) openAccounts(c *config.Config) (*accounts, error) {
 		return nil, fmt.Errorf("accounts.passwd_file: %s is not there; make it with: postwain user add NAME --config %s",
 			c.Accounts.PasswdFile, c.File)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, fmt.Errorf("accounts.passwd_file: %w; give it to the user of the server (%d) by chown", err, os.Geteuid())
+	}
 	if err != nil {
 		return nil, fmt.Errorf("accounts.passwd_file: %w", err)
+	}
+	if info, err := os.Stat(c.Accounts.PasswdFile); err == nil && info.Mode()&0o007 != 0 {
+		d.log.Warn("accounts", "warning", fmt.Sprintf("%s holds the hashes of passwords and everybody may read it (mode %04o): chmod o= %[1]s",
+			c.Accounts.PasswdFile, info.Mode().Perm()))
 	}
 	all, err := auth.New(auth.Options{Sources: []auth.Source{{
 		Authenticator: file, Looker: file, Secrets: file, Fields: file.Fields, Version: file.Version, Costly: true,
@@ -65,7 +72,7 @@ func makeState(dir string) error {
 		return fmt.Errorf("state_dir: %w; make it, and give it to the user of the server", err)
 	}
 	if err := writable(dir); err != nil {
-		return fmt.Errorf("state_dir: %s cannot be written by this user (%d): %w", dir, os.Geteuid(), err)
+		return fmt.Errorf("state_dir: %s cannot be written by this user (%d): %w; give it to the user of the server by chown", dir, os.Geteuid(), err)
 	}
 	return nil
 }

@@ -136,6 +136,16 @@ func TestMatch(t *testing.T) {
 			t.Errorf("%s %v: %d, want %d", c.name, c.addr, got, c.want)
 		}
 	}
+	for i, a := range []string{"0.0.0.0:995", "[::]:995"} { // the manager's socket is for both families
+		one := []config.Listen{{Proto: config.POP3S, Addr: addr(a)}}
+		if got := match(listen.Passed{Name: "postwain.socket", Listener: passed{addr: tcp("[::]:995")}}, one, make([]net.Listener, 1)); got != 0 {
+			t.Errorf("%s: %d", a, got)
+		}
+		both := []config.Listen{{Addr: addr("0.0.0.0:995")}, {Addr: addr("[::]:995")}}
+		if got := match(listen.Passed{Listener: passed{addr: tcp(a)}}, both, make([]net.Listener, 2)); got != i {
+			t.Errorf("%s of both: %d", a, got)
+		}
+	}
 	taken[1] = passed{}
 	if got := match(listen.Passed{Name: "pop3s", Listener: passed{addr: tcp("[::]:995")}}, all, taken); got != 2 {
 		t.Errorf("a taken listener: %d", got)

@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/postwain/postwain/internal/config"
@@ -120,19 +121,31 @@ func (d *Daemon) openSockets(ctx context.Context, all []config.Listen) ([]net.Li
 }
 
 // match finds the listener that a passed socket is for: the one of its
-// address, or else the first without a socket whose protocol is its name.
+// address; or else the first without a socket that is for all addresses at the
+// same port, as the manager opens [::] for both families; or else the first
+// whose protocol is its name.
 func match(p listen.Passed, all []config.Listen, taken []net.Listener) int {
-	for i, l := range all {
-		if taken[i] == nil && sameAddress(l.Addr, p.Addr()) {
-			return i
-		}
-	}
-	for i, l := range all {
-		if taken[i] == nil && string(l.Proto) == p.Name {
-			return i
+	for _, fits := range []func(config.Listen) bool{
+		func(l config.Listen) bool { return sameAddress(l.Addr, p.Addr()) },
+		func(l config.Listen) bool { return everywhere(l.Addr, p.Addr()) },
+		func(l config.Listen) bool { return string(l.Proto) == p.Name },
+	} {
+		for i, l := range all {
+			if taken[i] == nil && fits(l) {
+				return i
+			}
 		}
 	}
 	return -1
+}
+
+// everywhere reports whether a and b are both for all addresses of the machine
+// at one port.
+func everywhere(a config.Addr, b net.Addr) bool {
+	host, port, err := net.SplitHostPort(a.Address)
+	at, ok := b.(*net.TCPAddr)
+	return err == nil && ok && a.Network == "tcp" && (host == "0.0.0.0" || host == "::") &&
+		at.IP.IsUnspecified() && port == strconv.Itoa(at.Port)
 }
 
 func sameAddress(a config.Addr, b net.Addr) bool {

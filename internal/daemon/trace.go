@@ -21,10 +21,7 @@ func client(p pop3server.Peer) obs.Client {
 func popTrace(log *obs.Log, limiter *listen.Limiter) pop3server.Trace {
 	return pop3server.Trace{
 		Login: func(p pop3server.Peer, l pop3server.Login) {
-			var a *attempt
-			if l.User == "" && errors.As(l.Err, &a) {
-				l.User = a.user
-			}
+			l.User = tried(l.User, l.Err)
 			switch {
 			case l.Err == nil:
 				limiter.SignedIn(p.Remote, p.Local)
@@ -35,6 +32,9 @@ func popTrace(log *obs.Log, limiter *listen.Limiter) pop3server.Trace {
 			}
 		},
 		SessionEnd: func(s pop3server.Summary) {
+			if errors.Is(s.Err, net.ErrClosed) { // by the limiter
+				s.Reason, s.Err = "evicted", nil
+			}
 			log.Session(obs.Session{
 				Client: client(s.Peer), User: s.Account, Method: s.Mechanism,
 				Retrieved: s.Retrieved, Tops: s.Tops, Deleted: s.Deleted, Left: s.Left,
@@ -47,12 +47,20 @@ func popTrace(log *obs.Log, limiter *listen.Limiter) pop3server.Trace {
 				"user", obs.User(account), "uid", uid, "announced", announced, "sent", sent)
 		},
 		Fault: func(p pop3server.Peer, account string, err error) {
-			log.Error("pop3: fault", "user", obs.User(account), "rip", p.Remote.String(), "error", err)
+			log.Error("pop3: fault", "user", obs.User(tried(account, err)), "rip", p.Remote.String(), "error", err)
 		},
 		Panic: func(p pop3server.Peer, value any, stack []byte) {
 			log.Error("pop3: panic in a session", "rip", p.Remote.String(), "error", value, "stack", obs.Stack(stack))
 		},
 	}
+}
+
+// tried is the name of a login, which may be known from its error only.
+func tried(user string, err error) string {
+	if a, ok := errors.AsType[*attempt](err); ok && user == "" {
+		return a.user
+	}
+	return user
 }
 
 // lmtpTrace logs what becomes of mail.

@@ -74,8 +74,13 @@ func runZero(ctx context.Context, o Options) error {
 	return z.Run(ctx, o)
 }
 
-// Run serves. At the first start it makes an account with a message in it and
-// prints the password, which nobody will be able to read afterwards.
+// firstPassword is the file of the password that the first start has made, if
+// it was not shown.
+func (z Zero) firstPassword() string { return filepath.Join(z.Data, "first-password") }
+
+// Run serves. At the first start it makes an account with a message in it. The
+// password is shown at a terminal. Elsewhere, where what is printed may be
+// kept and read by others, it is left in a file.
 func (z Zero) Run(ctx context.Context, o Options) error {
 	d := &Daemon{options: o, load: func() (*config.Config, error) { return z.Config(), nil }}
 	user, password, err := z.prepare(o.Getenv)
@@ -97,6 +102,7 @@ func (z Zero) Run(ctx context.Context, o Options) error {
 	})
 	if !told { // nobody knows the password: the next start is the first one
 		err = errors.Join(err, os.Remove(z.PasswdFile()))
+		_ = os.Remove(z.firstPassword())
 	}
 	return err
 }
@@ -152,8 +158,29 @@ func (d *Daemon) welcome(ctx context.Context, user string) error {
 	return nil
 }
 
+// keep writes the password where only the server's user can read it.
+func (z Zero) keep(password string) error {
+	if err := os.Remove(z.firstPassword()); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("first password: %w", err)
+	}
+	f, err := os.OpenFile(z.firstPassword(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return fmt.Errorf("first password: %w", err)
+	}
+	_, err = io.WriteString(f, password+"\n")
+	if err := errors.Join(err, f.Close()); err != nil {
+		return fmt.Errorf("first password: %w", err)
+	}
+	return nil
+}
+
 // greet tells whoever started the server how to use it.
 func (z Zero) greet(d *Daemon, user, password string) error {
+	if password != "" && !d.options.Terminal {
+		if err := z.keep(password); err != nil {
+			return err
+		}
+	}
 	ports := make([]string, 2)
 	for i, n := range d.doors[:2] {
 		ports[i] = n.listener.Addr().String()
@@ -166,26 +193,33 @@ func (z Zero) greet(d *Daemon, user, password string) error {
 	line := func(format string, args ...any) { fmt.Fprintf(&b, format+"\n", args...) }
 	line("Postwain is serving the mail in %s to this machine.", z.Data)
 	line("")
-	login, who := "USER:PASSWORD", "USER"
-	if password != "" {
-		line("  user      %s", user)
+	who := user
+	if user == "" || strings.Contains(user, ",") {
+		who = "USER"
+	}
+	login := quote(who + ":PASSWORD")
+	line("  user      %s", user)
+	switch {
+	case password == "":
+		line("  password  from the first start. A new one: postwain user passwd %s%s", who, at)
+	case d.options.Terminal:
 		line("  password  %s", password)
 		line("            This is the only time it is shown. A new one: postwain user passwd %s%s", user, at)
-		login, who = user+":"+password, user
-	} else {
-		line("  users     %s", user)
-		line("  password  was shown at the first start. A new one: postwain user passwd NAME%s", at)
+		login = quote(user + ":" + password)
+	default:
+		line("  password  in %s, for this user only; remove the file when you have read it", z.firstPassword())
+		login = `"` + user + ":$(cat " + quote(z.firstPassword()) + `)"`
 	}
 	line("  POP3      %s  (STLS)", ports[0])
 	line("  POP3S     %s  (TLS; certificate: %s)", ports[1], z.certificate().Cert)
 	line("  LMTP      %s", z.lmtp())
 	line("")
 	line("Read the first message:")
-	line("  curl --user %s pop3://%s/1", quote(login), ports[0])
-	line("  curl --user %s --cacert %s pop3s://%s/1", quote(login), quote(z.certificate().Cert), ports[1])
-	line("Put mail in:")
+	line("  curl --user %s pop3://%s/1", login, ports[0])
+	line("  curl --user %s --cacert %s pop3s://%s/1", login, quote(z.certificate().Cert), ports[1])
+	line("Put mail in, a test or a file of yours:")
 	line("  swaks --protocol LMTP --socket %s --to %s@localhost", quote(z.lmtp()), who)
-	line("  cp message.eml %s/", quote(filepath.Join(z.Data, "mail", who, "new")))
+	line("  swaks --protocol LMTP --socket %s --to %s@localhost --data @message.eml", quote(z.lmtp()), who)
 	line("")
 	_, err := io.WriteString(d.options.Stdout, b.String())
 	return err
