@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"net"
+	"net/netip"
 	"os"
 	"os/user"
 	"strconv"
@@ -39,7 +40,7 @@ func Open(ctx context.Context, s Socket) (net.Listener, error) {
 	// here saves four system calls for each connection.
 	config := net.ListenConfig{KeepAlive: -1, Control: func(_, _ string, c syscall.RawConn) error { return control(c) }}
 	config.SetMultipathTCP(false)
-	l, err := config.Listen(ctx, "tcp", s.Address)
+	l, err := config.Listen(ctx, family(s.Address), s.Address)
 	switch {
 	case err == nil:
 		return l, nil
@@ -52,6 +53,20 @@ func Open(ctx context.Context, s Socket) (net.Listener, error) {
 		return nil, fmt.Errorf("listen: %s: this machine does not have that address", s.Address)
 	}
 	return nil, fmt.Errorf("listen: %w", err)
+}
+
+// family makes 0.0.0.0 mean IPv4 and [::] mean IPv6, as they say, so that both
+// can be at one port. An empty host is both.
+func family(address string) string {
+	host, _, _ := net.SplitHostPort(address)
+	ip, err := netip.ParseAddr(host)
+	switch {
+	case err != nil:
+		return "tcp"
+	case ip.Is4():
+		return "tcp4"
+	}
+	return "tcp6"
 }
 
 // control sets the options of a listening socket.

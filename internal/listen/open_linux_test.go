@@ -52,6 +52,40 @@ func TestAcceptedSocketsInheritOptions(t *testing.T) {
 	}
 }
 
+// 0.0.0.0 and [::] are one family each, so that both can be at one port; an
+// empty host is both.
+func TestFamilies(t *testing.T) {
+	t.Parallel()
+	open := func(address string) (net.Listener, error) {
+		return Open(t.Context(), Socket{Network: "tcp", Address: address})
+	}
+	four, err := open("0.0.0.0:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer four.Close()
+	_, port, _ := net.SplitHostPort(four.Addr().String())
+	six, err := open("[::]:" + port)
+	if err != nil {
+		t.Fatalf("[::] beside 0.0.0.0 at one port: %v", err)
+	}
+	defer six.Close()
+	both, err := open(":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer both.Close()
+	_, port, _ = net.SplitHostPort(both.Addr().String())
+	for _, host := range []string{"127.0.0.1", "::1"} {
+		c, err := net.Dial("tcp", net.JoinHostPort(host, port))
+		if err != nil {
+			t.Errorf("an empty host does not hear %s: %v", host, err)
+			continue
+		}
+		c.Close()
+	}
+}
+
 func TestTakenPortNamesItsHolder(t *testing.T) {
 	t.Parallel()
 	for _, address := range []string{"127.0.0.1:0", "[::1]:0", ":0"} {
