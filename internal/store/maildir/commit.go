@@ -82,14 +82,17 @@ func (b *box) marks(ctx context.Context, deleted []int) (r removal, files []file
 }
 
 // removeFiles removes the files of marks where they were seen last, and looks
-// for those that have been moved.
+// for those that have been moved. A file with a second name may be on its way
+// from the one to the other, as some programs move by link and unlink.
 func (b *box) removeFiles(ctx context.Context, marks []mark, files []file) (left []mark) {
 	for i, m := range files {
-		dir, err := b.folder.sub(m.cur)
-		if err == nil {
-			err = dir.Remove(m.name)
+		info, there, err := b.folder.lookAt(m)
+		if err != nil || !there || info.Inode != marks[i].inode || info.Links > 1 {
+			left = append(left, marks[i])
+			continue
 		}
-		if err != nil {
+		dir, _ := b.folder.sub(m.cur) // it is open: lookAt has used it
+		if dir.Remove(m.name) != nil {
 			left = append(left, marks[i])
 		}
 	}

@@ -1,7 +1,9 @@
 package maildir
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/postwain/postwain/internal/fsx"
 	"github.com/postwain/postwain/maildrop"
@@ -18,6 +20,9 @@ func lockDrop(home fsx.Dir, pid int) (fsx.File, error) {
 	// Then the lock is worth nothing.
 	for range 8 {
 		f, err := home.OpenUpdate(lockName, filePerm)
+		if errors.Is(err, syscall.EROFS) {
+			f, err = home.Open(lockName) // flock needs no room, and mail can be read
+		}
 		if err != nil {
 			return nil, err
 		}
