@@ -114,6 +114,7 @@ type Listen struct {
 	// ProxyFrom names the networks, or single addresses, of proxies that
 	// begin each connection with a PROXY header, version 1 or 2. Connections
 	// from there without one are closed; one from elsewhere is not believed.
+	// A client that the proxy does not know ("UNKNOWN") counts as a stranger.
 	ProxyFrom []Network `toml:"proxy_from"`
 	// Allow names the networks, or single addresses, that may connect. Unset:
 	// all, but for lmtp, which asks for no password, this machine only.

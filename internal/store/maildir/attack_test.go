@@ -104,3 +104,42 @@ func TestSessionOnReadOnlyMail(t *testing.T) {
 		t.Errorf("%d messages are shown, not 1", n)
 	}
 }
+
+// Two messages have one name, as after a backup was copied in, and the one
+// that a session means is removed by another program: the other one is neither
+// read nor removed in its place.
+func TestMovedAmongAlike(t *testing.T) {
+	t.Parallel()
+	d := memDisk(t, faultfs.New())
+	d.plant(t, "new", "1700000001.a", "one\n")
+	d.plant(t, "cur", "1700000001.a:2,S", "two\n")
+	s := d.mustOpen(t)
+	b := mustBox(t, s)
+	gone := -1
+	for i := range b.Messages() {
+		if text, _ := get(t, b, i); text == "two\n" {
+			gone = i
+		}
+	}
+	if len(b.Messages()) != 2 || gone < 0 {
+		t.Fatalf("%d messages are listed", len(b.Messages()))
+	}
+	if err := d.mailbox(t, "cur").Remove("1700000001.a:2,S"); err != nil {
+		t.Fatal(err)
+	}
+	if r, err := b.Get(t.Context(), gone, -1); err == nil {
+		r.Close()
+		t.Error("another message is read in its place")
+	}
+	if err := b.Commit(t.Context(), []int{gone}); err == nil {
+		t.Error("it is unknown which to remove, and yet one is")
+	}
+	b.Close()
+	b = mustBox(t, s)
+	if len(b.Messages()) != 1 {
+		t.Fatalf("%d messages are left", len(b.Messages()))
+	}
+	if text, _ := get(t, b, 0); text != "one\n" {
+		t.Errorf("what is left is %q", text)
+	}
+}

@@ -180,6 +180,9 @@ func (b *box) openMessage(ctx context.Context, m file) (fsx.File, error) {
 		if !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
 		}
+		if err := b.unmistakable(m.base()); err != nil {
+			return nil, err
+		}
 		found, err := b.folder.find(ctx, map[string]bool{m.base(): true})
 		if err != nil {
 			return nil, err
@@ -190,6 +193,24 @@ func (b *box) openMessage(ctx context.Context, m file) (fsx.File, error) {
 		m = found[m.base()][0]
 	}
 	return nil, fmt.Errorf("maildir: %s: a message is being moved too fast to be read", b.drop.key)
+}
+
+// unmistakable returns an error if messages that were moved cannot be told apart
+// by their base, since several have the same.
+func (b *box) unmistakable(base string) error {
+	if !b.list.alike {
+		return nil
+	}
+	same := 0
+	for i := range b.list.entries {
+		if b.list.entries[i].file().base() == base {
+			same++
+		}
+	}
+	if same > 1 {
+		return fmt.Errorf("maildir: %s: one of several files named %q was moved or removed; a new session will tell which", b.drop.key, base)
+	}
+	return nil
 }
 
 // reader reads a message and ends in io.EOF only if it was what the listing

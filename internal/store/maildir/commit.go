@@ -66,6 +66,11 @@ func (b *box) marks(ctx context.Context, deleted []int) (r removal, files []file
 		if try == maxScans {
 			return r, nil, errors.New("maildir: messages are being moved too fast to be removed")
 		}
+		for base := range lost {
+			if err := b.unmistakable(base); err != nil {
+				return r, nil, err
+			}
+		}
 		found, err := b.folder.find(ctx, lost)
 		if err != nil {
 			return r, nil, err

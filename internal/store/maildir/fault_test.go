@@ -225,6 +225,11 @@ func TestJournalSyncFails(t *testing.T) {
 		t.Fatal("the commit succeeds")
 	}
 	b.Close()
+	for g := range f.Crashes(50, 1) { // the client was told that nothing is removed
+		if b := mustBox(t, disk{g.Root()}.mustOpen(t)); len(b.Messages()) != 4 {
+			t.Fatalf("after a crash %d messages are left", len(b.Messages()))
+		}
+	}
 	if b = mustBox(t, s); len(b.Messages()) != 4 {
 		t.Fatalf("%d messages are left", len(b.Messages()))
 	}

@@ -189,7 +189,11 @@ func (j *journal) write(run []*intent) {
 	}
 	err := j.rebuild()
 	if err == nil {
-		err = j.put(body)
+		if err = j.put(body); j.broken != nil {
+			// A QUIT that is told that it failed must not be carried out by
+			// the next start.
+			err = errors.Join(err, j.rebuild())
+		}
 	}
 	if err == nil {
 		h := &j.halves[j.active]

@@ -41,6 +41,7 @@ type listing struct {
 	uids    *uidTable // with which it was made
 	nuids   int       // and how many records that had
 	twins   bool      // some message has two names
+	alike   bool      // some messages have the same base
 	learnt  bool      // something in it is not told by the names
 	cost    int       // the memory it takes, roughly
 }
@@ -182,6 +183,7 @@ func (b *builder) build(ctx context.Context, at stamp) error {
 		at:      at,
 		uids:    b.uids,
 		twins:   b.twins,
+		alike:   b.alike,
 	}
 	if again || b.alike {
 		l.at = stamp{}

@@ -249,7 +249,11 @@ func (j *journal) close() error {
 		j.retire(h)
 		err = errors.Join(err, h.err)
 	}
-	if err == nil && j.broken == nil {
+	switch {
+	case err != nil:
+	case j.broken != nil:
+		err = j.rebuild()
+	default:
 		j.seq++
 		err = j.checkpoint()
 	}

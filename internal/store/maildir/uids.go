@@ -167,6 +167,9 @@ func (s *Store) addUIDs(d *drop, home fsx.Dir, recs []uidRec) error {
 	if err := s.loadUIDs(d, home); err != nil {
 		return err
 	}
+	if mine, err := f.Stat(); err != nil || d.uids == nil || mine.Inode != d.uids.info.Inode {
+		return errors.Join(err, fmt.Errorf("maildir: %s/%s was replaced by another server meanwhile", d.key, uidsName))
+	}
 	if d.doubt {
 		err = s.rewriteUIDs(d, home, recs)
 	} else {
