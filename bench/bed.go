@@ -18,7 +18,7 @@ import (
 const (
 	pollers    = 200    // accounts that are polled
 	idlers     = 1000   // accounts that sit idle
-	recipients = 64     // accounts that get mail
+	recipients = 64     // accounts of each server that get mail
 	perPoller  = 10     // messages of a polled account
 	readers    = 4      // accounts that are read
 	perReader  = 500    // messages of an account that is read
@@ -27,7 +27,8 @@ const (
 
 // contestant is a server that takes its turn.
 type contestant struct {
-	name string
+	name      string
+	recipient string // kind of the accounts that get mail from it
 	*rig.Server
 	start func() (*rig.Server, error)
 	// indexes are patterns of the files that it keeps in a Maildir beside
@@ -76,7 +77,10 @@ func account(kind string, i int) string { return rig.Account(fmt.Sprintf("%s%04d
 func newBed(space *rig.Space, stock bool) (*bed, error) {
 	b := &bed{space: space}
 	var names []string
-	for kind, n := range map[string]int{"poll": pollers, "idle": idlers, "rcpt": recipients, "read": readers, "hoard": 1} {
+	for kind, n := range map[string]int{
+		"poll": pollers, "idle": idlers, "read": readers, "hoard": 1,
+		"ours": recipients, "theirs": recipients, "stock": recipients,
+	} {
 		for i := range n {
 			names = append(names, account(kind, i))
 		}
@@ -101,13 +105,13 @@ func (b *bed) startAll(stock bool) error {
 	if err := b.startPostwain(); err != nil {
 		return err
 	}
-	if err := b.startDovecot("Dovecot", false); err != nil {
+	if err := b.startDovecot("Dovecot", "theirs", false); err != nil {
 		return err
 	}
 	if !stock {
 		return nil
 	}
-	return b.startDovecot("Dovecot as installed", true)
+	return b.startDovecot("Dovecot as installed", "stock", true)
 }
 
 func (b *bed) startPostwain() error {
@@ -120,13 +124,13 @@ func (b *bed) startPostwain() error {
 		return err
 	}
 	b.contestant = append(b.contestant, &contestant{
-		name: "Postwain", Server: &p.Server, indexes: []string{"postwain-index"},
+		name: "Postwain", recipient: "ours", Server: &p.Server, indexes: []string{"postwain-index"},
 		start: func() (*rig.Server, error) { return &p.Server, p.Start() },
 	})
 	return nil
 }
 
-func (b *bed) startDovecot(name string, stock bool) error {
+func (b *bed) startDovecot(name, recipient string, stock bool) error {
 	style := rig.DovecotStyle{Stock: stock, Processes: runtime.NumCPU(), Connections: idlers + 200}
 	start := func() (*rig.Server, error) { return b.space.Dovecot(style) }
 	server, err := start()
@@ -134,7 +138,7 @@ func (b *bed) startDovecot(name string, stock bool) error {
 		return err
 	}
 	b.contestant = append(b.contestant, &contestant{
-		name: name, Server: server, start: start, indexes: []string{"dovecot*"},
+		name: name, recipient: recipient, Server: server, start: start, indexes: []string{"dovecot*"},
 	})
 	return nil
 }
