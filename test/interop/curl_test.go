@@ -99,7 +99,7 @@ func curlArgs(j job, number int) []string {
 	switch j.transport {
 	case stls:
 		args = append(args, "--ssl-reqd")
-	case tls:
+	case implicit:
 		u.Scheme = "pop3s"
 	}
 	return append(args, u.String())

@@ -24,9 +24,9 @@ var fetchmail = client{
 	},
 	fetch: func(ctx context.Context, j job) ([][]byte, error) {
 		security := map[transport]string{
-			clear: `sslproto ""`,
-			stls:  "sslproto tls1.2+ sslcertck sslcertfile " + j.authority,
-			tls:   "ssl sslproto tls1.2+ sslcertck sslcertfile " + j.authority,
+			inClear:  `sslproto ""`,
+			stls:     "sslproto tls1.2+ sslcertck sslcertfile " + j.authority,
+			implicit: "ssl sslproto tls1.2+ sslcertck sslcertfile " + j.authority,
 		}[j.transport]
 		keep := "keep"
 		if j.delete {
@@ -62,9 +62,9 @@ var mpop = client{
 			keep = "off"
 		}
 		security := map[transport]string{
-			clear: "tls off",
-			stls:  "tls on\ntls_starttls on\ntls_trust_file " + j.authority,
-			tls:   "tls on\ntls_starttls off\ntls_trust_file " + j.authority,
+			inClear:  "tls off",
+			stls:     "tls on\ntls_starttls on\ntls_trust_file " + j.authority,
+			implicit: "tls on\ntls_starttls off\ntls_trust_file " + j.authority,
 		}[j.transport]
 		rc := fmt.Sprintf("account default\nhost %s\nport %s\nuser %s\npassword %s\nauth user\nkeep %s\nonly_new on\n"+
 			"uidls_file %s\nreceived_header off\ndelivery maildir %s\n%s\n",
@@ -94,7 +94,7 @@ var getmail = client{
 	},
 	fetch: func(ctx context.Context, j job) ([][]byte, error) {
 		retriever := "SimplePOP3Retriever"
-		if j.transport == tls {
+		if j.transport == implicit {
 			retriever = "SimplePOP3SSLRetriever\nca_certs = " + j.authority
 		}
 		deliver, err := filepath.Abs("testdata/getmail_deliver.sh")

@@ -23,12 +23,12 @@ import (
 type transport string
 
 const (
-	clear transport = "clear"
-	stls  transport = "STLS"
-	tls   transport = "TLS"
+	inClear  transport = "clear"
+	stls     transport = "STLS"
+	implicit transport = "TLS"
 )
 
-var transports = []transport{clear, stls, tls}
+var transports = []transport{inClear, stls, implicit}
 
 // job is one run of a client.
 type job struct {
@@ -42,7 +42,7 @@ type job struct {
 }
 
 func (j job) port() string {
-	if j.transport == tls {
+	if j.transport == implicit {
 		return fmt.Sprint(j.server.POP3S)
 	}
 	return fmt.Sprint(j.server.POP3)
@@ -142,7 +142,7 @@ func (p *play) run(mail []stored, stranger string) {
 		p.t.Fatal(err)
 	}
 	before := p.names()
-	if p.job.transport != clear {
+	if p.job.transport != inClear {
 		p.refuses(stranger)
 	}
 	p.job.state = p.t.TempDir()

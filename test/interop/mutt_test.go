@@ -29,7 +29,7 @@ var mutt = client{
 		switch j.transport {
 		case stls:
 			secure = "yes"
-		case tls:
+		case implicit:
 			scheme, secure = "pops", "yes"
 		}
 		if j.delete {

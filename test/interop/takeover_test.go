@@ -20,7 +20,7 @@ type listing struct{ ids, sizes []string }
 
 func list(t *testing.T, s *rig.Server, space *rig.Space, account string) listing {
 	t.Helper()
-	j := job{server: s, transport: clear, account: account, authority: space.TLS.Authority}
+	j := job{server: s, transport: inClear, account: account, authority: space.TLS.Authority}
 	var l listing
 	var err error
 	if l.ids, err = curlUIDL(t.Context(), j); err != nil {
@@ -98,7 +98,7 @@ func TestTakeOverFromDovecot(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	j := job{server: dovecot, transport: clear, account: account, authority: space.TLS.Authority}
+	j := job{server: dovecot, transport: inClear, account: account, authority: space.TLS.Authority}
 	for _, number := range []int{3, 5} {
 		if _, err := curlRun(context.Background(), j, number, "--request", "DELE", "--list-only"); err != nil {
 			t.Fatal(err)
