@@ -270,10 +270,12 @@ func (j *journal) turn() error {
 // retire makes all removals of h durable in the file system, so that h may be
 // overwritten. What cannot be made so goes into a spill file.
 func (j *journal) retire(h *half) {
+	for _, in := range h.intents {
+		<-in.over // all of them: a sync tells nothing of removals after it
+	}
 	var stuck []*removal
 	paths := make(map[string]error)
 	for _, in := range h.intents {
-		<-in.over
 		if _, ok := paths[in.path]; !ok {
 			paths[in.path] = j.work.settle(in.path)
 		}
