@@ -36,7 +36,12 @@ func run() (err error) {
 	if err != nil {
 		return err
 	}
-	space, err := rig.NewSpace()
+	disk, err := newDisk()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, disk.close()) }()
+	space, err := rig.NewSpace(disk.mount)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ func build(m *testing.M) int {
 
 func newSpace(t *testing.T, accounts ...string) *rig.Space {
 	t.Helper()
-	s, err := rig.NewSpace()
+	s, err := rig.NewSpace("")
 	if err != nil {
 		t.Fatal(err)
 	}

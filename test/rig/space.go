@@ -34,13 +34,14 @@ type Space struct {
 	TLS  Certificates
 }
 
-// NewSpace makes an empty space. It needs to run as root, because the mail
-// belongs to [MailID].
-func NewSpace() (*Space, error) {
+// NewSpace makes an empty space in the directory in, or among the temporary
+// files if in is empty. It needs to run as root, because the mail belongs to
+// [MailID].
+func NewSpace(in string) (*Space, error) {
 	if os.Geteuid() != 0 {
 		return nil, errors.New("rig: must run as root, to give mail to its own user")
 	}
-	dir, err := os.MkdirTemp("", "postwain-rig-")
+	dir, err := os.MkdirTemp(in, "postwain-rig-")
 	if err != nil {
 		return nil, err
 	}
