@@ -274,14 +274,12 @@ func (j *journal) retire(h *half) {
 		<-in.over // all of them: a sync tells nothing of removals after it
 	}
 	var stuck []*removal
-	paths := make(map[string]error)
+	settled := make(map[string]bool)
 	for _, in := range h.intents {
-		if _, ok := paths[in.path]; !ok {
-			paths[in.path] = j.work.settle(in.path)
+		if _, known := settled[in.path]; !known {
+			settled[in.path] = j.settled(in.path)
 		}
-	}
-	for _, in := range h.intents {
-		if paths[in.path] != nil || j.isLeft(in.path) {
+		if !settled[in.path] {
 			stuck = append(stuck, &in.removal)
 		}
 	}
@@ -292,10 +290,14 @@ func (j *journal) retire(h *half) {
 	j.sweepSpills()
 }
 
-func (j *journal) isLeft(path string) bool {
+// settled makes all removals from the Maildir at path durable, and says whether
+// they are. What is left is asked for first: a removal that is made up for
+// meanwhile may come after the sync.
+func (j *journal) settled(path string) bool {
 	j.mu.Lock()
-	defer j.mu.Unlock()
-	return len(j.left[path]) > 0
+	left := len(j.left[path])
+	j.mu.Unlock()
+	return left == 0 && j.work.settle(path) == nil
 }
 
 // keep writes removals that could not be finished into a spill file.
@@ -339,7 +341,7 @@ func (j *journal) sweepSpills() {
 	spills := j.spills
 	j.mu.Unlock()
 	for _, s := range spills {
-		if !j.settled(s) {
+		if !j.finished(s) {
 			continue
 		}
 		if err := j.dir.Remove(s.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -352,10 +354,10 @@ func (j *journal) sweepSpills() {
 	}
 }
 
-// settled says whether all removals of s are durable.
-func (j *journal) settled(s *spill) bool {
+// finished says whether all removals of s are durable.
+func (j *journal) finished(s *spill) bool {
 	for _, r := range s.removals {
-		if j.isLeft(r.path) || j.work.settle(r.path) != nil {
+		if !j.settled(r.path) {
 			return false
 		}
 	}
