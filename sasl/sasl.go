@@ -98,3 +98,6 @@ type Client interface {
 	// has not proved itself where the mechanism says it must.
 	Done() error
 }
+
+// maxChallenge is how many octets of a challenge a client looks at.
+const maxChallenge = 4 << 10
