@@ -5,6 +5,7 @@
 //
 // A [Reader] gives commands whose length is bounded and whose keywords are
 // matched by ASCII alone; a [Writer] sends replies that no content can split.
+// [ParseReply] is the client's side of a status line.
 package pop3
 
 // Code is a response code: the word in brackets behind -ERR that tells a
