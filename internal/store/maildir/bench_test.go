@@ -1,9 +1,11 @@
 package maildir
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -118,6 +120,52 @@ func BenchmarkDeliver(b *testing.B) {
 			})
 		})
 	}
+}
+
+// BenchmarkInbox is 64 deliveries at a time, and beside them what the disk can
+// do: as many files, each written, synced and moved, and one sync at the end.
+func BenchmarkInbox(b *testing.B) {
+	text := strings.Repeat("A line of some sixty-odd octets, as they are in most messages..\n", 64)
+	parallel := func(b *testing.B, do func(n int64) error) {
+		var n atomic.Int64
+		b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+		b.RunParallel(func(pb *testing.PB) {
+			for pb.Next() {
+				if err := do(n.Add(1)); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	b.Run("inbox", func(b *testing.B) {
+		d, _ := benchStore(b, 0)
+		i := d.mustInbox(b)
+		parallel(b, func(n int64) error {
+			return i.Deliver(b.Context(), "", maildrop.Incoming{Key: fmt.Sprint(n)}, strings.NewReader(text))
+		})
+	})
+	b.Run("files", func(b *testing.B) {
+		_, dir := benchStore(b, 0)
+		home := filepath.Join(dir, "mail/example.org/alice")
+		parallel(b, func(n int64) error {
+			tmp, name := filepath.Join(home, "tmp", fmt.Sprint(n)), filepath.Join(home, "new", fmt.Sprint(n))
+			f, err := os.OpenFile(tmp, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+			if err == nil {
+				_, err = f.WriteString(text)
+			}
+			if err == nil {
+				err = f.Sync()
+			}
+			return errors.Join(err, f.Close(), os.Rename(tmp, name))
+		})
+		f, err := os.Open(filepath.Join(home, "new"))
+		if err == nil {
+			err = f.Sync()
+		}
+		if err = errors.Join(err, f.Close()); err != nil {
+			b.Fatal(err)
+		}
+	})
 }
 
 // BenchmarkQuit is a session that removes one message.

@@ -92,11 +92,21 @@ func (s *Store) tryClaim(ctx context.Context, d *drop, t *target, key string) (o
 }
 
 // loadKeys finds the keys of the messages that are there, once; from then on
-// this process knows of each. d.inbox.mu is held.
+// this process knows of each. It syncs what it found: who moved a message there
+// may have been killed before doing so. d.inbox.mu is held.
 func (d *drop) loadKeys(ctx context.Context, t *target) error {
 	files, _, err := t.scan(ctx, nil)
 	if err != nil {
 		return err
+	}
+	for _, cur := range []bool{false, true} {
+		dir, err := t.sub(cur)
+		if err == nil {
+			err = dir.Sync()
+		}
+		if ignoreNotExist(err) != nil {
+			return err
+		}
 	}
 	d.inbox.keys = make(map[string]chan struct{})
 	for _, f := range files {
@@ -277,6 +287,7 @@ func (s *Store) openInbox(d *drop, path []string) (*target, error) {
 	}
 	if err != nil || self.Inode != known {
 		t.close()
+		d.inbox.forget(known)
 		t = new(target)
 		if err := s.makeInbox(t, path); err != nil {
 			t.close()
@@ -319,7 +330,7 @@ func (s *Store) makeInbox(t *target, path []string) error {
 	if err := s.unsafe.Load(); err != nil {
 		return fmt.Errorf("maildir: no new maildrop until the server is restarted, since: %w", *err)
 	}
-	err := t.make(s.opts.Root, path)
+	err := t.make(s.opts.Root, path, s.journal != nil)
 	var failed *fs.PathError
 	if errors.As(err, &failed) && strings.HasPrefix(failed.Op, "sync") {
 		s.opts.Log.Error("maildir: a directory could not be synced", "err", err)
@@ -328,8 +339,9 @@ func (s *Store) makeInbox(t *target, path []string) error {
 	return err
 }
 
-// make makes what is missing of a Maildir, and all of it durable.
-func (t *target) make(root fsx.Dir, path []string) (err error) {
+// make makes what is missing of a Maildir, and all of it durable. served says
+// that sessions of this store open it.
+func (t *target) make(root fsx.Dir, path []string, served bool) (err error) {
 	if t.home, err = fsx.MakeDirs(root, dirPerm, path...); err != nil {
 		return err
 	}
@@ -341,9 +353,11 @@ func (t *target) make(root fsx.Dir, path []string) (err error) {
 	if t.tmp, err = t.home.Dir("tmp"); err != nil {
 		return err
 	}
-	// Later the disk may be too full for that, and then mail must go.
-	if f, err := t.home.OpenUpdate(lockName, filePerm); err == nil {
-		f.Close()
+	if served {
+		// Later the disk may be too full for that, and then mail must go.
+		if f, err := t.home.OpenUpdate(lockName, filePerm); err == nil {
+			f.Close()
+		}
 	}
 	t.new, err = fsx.MakeDirs(t.home, dirPerm, "new")
 	return err

@@ -44,6 +44,16 @@ type inbox struct {
 	keys map[string]chan struct{}
 }
 
+// forget says that the directory new with that inode is there no more: another
+// may get its number.
+func (b *inbox) forget(inode uint64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.inode == inode {
+		b.inode = 0
+	}
+}
+
 // drops holds all that are in use, and of the others as many as fit.
 type drops struct {
 	mu   sync.Mutex
