@@ -14,10 +14,12 @@ import (
 
 // The codes that the program exits with. They are documented in the help.
 const (
-	exitOK     = 0
-	exitFailed = 1  // something failed while it was done
-	exitUsage  = 2  // the command line makes no sense
-	exitConfig = 78 // the configuration file does (EX_CONFIG of sysexits.h)
+	exitOK      = 0
+	exitFailed  = 1  // something failed while it was done
+	exitUsage   = 2  // the command line makes no sense
+	exitPartial = 3  // some of it failed
+	exitRefused = 77 // a server refused to let us in (EX_NOPERM of sysexits.h)
+	exitConfig  = 78 // the configuration file makes no sense (EX_CONFIG)
 )
 
 // Env is what a command sees of the process.
@@ -36,10 +38,12 @@ func (e usageError) Error() string { return e.text }
 
 func usagef(format string, args ...any) error { return usageError{fmt.Sprintf(format, args...)} }
 
-const help = `Postwain serves mail by POP3.
+const help = `Postwain serves and fetches mail by POP3.
 
   postwain serve                         serve this machine; makes all it needs
   postwain serve --config FILE           serve as FILE says
+  postwain fetch SOURCE --to DEST        fetch the mail of a POP3 mailbox
+  postwain fetch --config FILE           fetch as FILE says
   postwain config check FILE             tell what is wrong with FILE
   postwain user add|passwd|list|remove   who may sign in
   postwain version                       tell the version
@@ -47,6 +51,7 @@ const help = `Postwain serves mail by POP3.
 Help for one of them: postwain serve --help
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.
+Of fetch also: 3 done in part, 77 the server refused the sign-in.
 `
 
 // Main runs a command and returns the code to exit with.
@@ -54,6 +59,7 @@ func Main(e Env) int {
 	err := e.run()
 	var usage usageError
 	var problems config.Problems
+	var coded exit
 	switch {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
@@ -63,9 +69,14 @@ func Main(e Env) int {
 	case errors.As(err, &problems):
 		fmt.Fprintln(e.Stderr, problems)
 		return exitConfig
+	case errors.As(err, &coded) && coded.text == "":
+		return coded.code
 	}
 	for line := range strings.SplitSeq(err.Error(), "\n") {
 		fmt.Fprintf(e.Stderr, "postwain: %s\n", line)
+	}
+	if coded.code != 0 {
+		return coded.code
 	}
 	return exitFailed
 }
@@ -80,6 +91,8 @@ func (e Env) run() error {
 	switch verb {
 	case "serve":
 		return e.serve()
+	case "fetch":
+		return e.fetch()
 	case "config":
 		return e.config()
 	case "user":

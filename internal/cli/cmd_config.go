@@ -24,7 +24,7 @@ func (e Env) config() error {
 	if len(rest) != 2 || rest[0] != "check" {
 		return usagef("write: postwain config check FILE")
 	}
-	if _, err := config.Load(rest[1]); err != nil {
+	if _, err := config.LoadFor(config.Either, rest[1]); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(e.Stdout, "%s: ok\n", rest[1])

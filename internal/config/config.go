@@ -1,4 +1,4 @@
-// Package config reads the configuration of postwain serve.
+// Package config reads the configuration of postwain serve and postwain fetch.
 //
 // The file is TOML and is read strictly: a key that does not exist or a value
 // that makes no sense is an error, and all errors are reported at once, each
@@ -42,6 +42,7 @@ type Config struct {
 	Listen   []Listen `toml:"listen"`
 	Limits   Limits   `toml:"limits"`
 	Log      Log      `toml:"log"`
+	Fetch    []Fetch  `toml:"fetch"`
 }
 
 // Mail says where the mail lies and how it is served.
@@ -189,19 +190,34 @@ func Default() *Config {
 	}
 }
 
-// Load reads and checks a file. The error is an *fs.PathError, or Problems
-// that tell everything that is wrong.
-func Load(file string) (*Config, error) {
+// Purpose is what a configuration must be fit for.
+type Purpose int
+
+// The purposes.
+const (
+	Serving  Purpose = iota // postwain serve: the server's sections must be there
+	Fetching                // postwain fetch: [[fetch]] must be there
+	Either                  // the server's sections, or [[fetch]], or both
+)
+
+// Load reads and checks a file that postwain serve is to use. The error is an
+// *fs.PathError, or Problems that tell everything that is wrong.
+func Load(file string) (*Config, error) { return LoadFor(Serving, file) }
+
+// LoadFor is Load for another purpose. Whatever it is, all sections that are
+// there are checked.
+func LoadFor(p Purpose, file string) (*Config, error) {
 	data, err := os.ReadFile(file)
 	if err != nil {
 		return nil, fmt.Errorf("config: %w", err)
 	}
-	return Parse(file, data)
+	return Parse(p, file, data)
 }
 
 // Parse reads and checks the contents of a file; file names it in errors, and
-// relative paths begin at its directory. The error is Problems.
-func Parse(file string, data []byte) (*Config, error) {
+// relative paths begin at its directory, those of [[fetch]] excepted, which
+// wait for Fetch.Resolve. The error is Problems.
+func Parse(p Purpose, file string, data []byte) (*Config, error) {
 	var tree map[string]any
 	if err := toml.Unmarshal(data, &tree); err != nil {
 		return nil, Problems{syntax(file, err)}
@@ -210,12 +226,28 @@ func Parse(file string, data []byte) (*Config, error) {
 	c.File = file
 	d := decoder{file: file, lines: lines(data), failed: make(map[string]bool)}
 	d.table("", tree, c)
-	d.check(c)
+	if p == Serving || serves(tree) || p == Either && tree["fetch"] == nil {
+		d.check(c)
+	}
+	if p == Fetching && tree["fetch"] == nil {
+		d.fail("fetch", "there is no [[fetch]]; nothing would be fetched")
+	}
+	d.checkFetch(c)
 	if len(d.problems) > 0 {
 		return nil, d.problems.sorted()
 	}
 	c.resolve(filepath.Dir(file))
 	return c, nil
+}
+
+// serves reports whether there is a section that only a server needs.
+func serves(tree map[string]any) bool {
+	for _, key := range []string{"mail", "accounts", "tls", "listen", "limits"} {
+		if tree[key] != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // syntax describes what is no TOML at all.

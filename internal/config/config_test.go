@@ -27,11 +27,19 @@ func TestProblemsGolden(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := "ok\n"
-		if _, err := Parse(filepath.Base(file), data); err != nil {
+		if _, err := Parse(purpose(file), filepath.Base(file), data); err != nil {
 			got = err.Error() + "\n"
 		}
 		golden(t, strings.TrimSuffix(file, ".toml")+".want", []byte(got))
 	}
+}
+
+// purpose is what a file is to be fit for: postwain fetch if it is named so.
+func purpose(file string) Purpose {
+	if strings.HasPrefix(filepath.Base(file), "fetch") {
+		return Fetching
+	}
+	return Serving
 }
 
 func golden(t *testing.T, file string, got []byte) {
@@ -52,7 +60,7 @@ func golden(t *testing.T, file string, got []byte) {
 
 func TestParse(t *testing.T) {
 	t.Parallel()
-	c, err := Parse("/etc/postwain/postwain.toml", []byte(`
+	c, err := Parse(Serving, "/etc/postwain/postwain.toml", []byte(`
 hostname = "mail.example.org"
 state_dir = "state"
 [mail]
@@ -217,7 +225,7 @@ func FuzzParse(f *testing.F) {
 	}
 	f.Add([]byte("[[a]]\n[a.b]\nc.d = [{e = 1}, {f = {g = 2}}]\n\"\".\"x.y\" = 1\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		c, err := Parse("f", data)
+		c, err := Parse(Either, "f", data)
 		if (c == nil) == (err == nil) {
 			t.Fatalf("%v and %v", c, err)
 		}

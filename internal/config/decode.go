@@ -138,7 +138,7 @@ func (d *decoder) text(at string, from any, read func([]byte) error) {
 func (d *decoder) list(at string, from any, field reflect.Value) {
 	items, ok := from.([]any)
 	if !ok {
-		if field.Type().Elem().Implements(reflect.TypeFor[fmt.Stringer]()) {
+		if elem := field.Type().Elem(); elem.Kind() == reflect.String || elem.Implements(reflect.TypeFor[fmt.Stringer]()) {
 			d.fail(at, "%s must be a list: write [%q]", section(at), fmt.Sprint(from))
 		} else {
 			d.fail(at, "%s can be there more than once: write [[%s]]", at, at)
@@ -150,6 +150,9 @@ func (d *decoder) list(at string, from any, field reflect.Value) {
 		path := join(at, strconv.Itoa(i))
 		if _, ok := d.lines[path]; !ok {
 			d.lines[path] = d.lines[at]
+		}
+		if unset, ok := field.Index(i).Addr().Interface().(interface{ setDefaults() }); ok {
+			unset.setDefaults()
 		}
 		d.value(path, item, field.Index(i))
 	}

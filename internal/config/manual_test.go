@@ -6,6 +6,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"reflect"
 	"strings"
@@ -22,15 +23,20 @@ func TestManualIsCurrent(t *testing.T) {
 // manual writes the reference of all keys.
 func manual(t *testing.T) []byte {
 	t.Helper()
-	file, err := parser.ParseFile(token.NewFileSet(), "config.go", nil, parser.ParseComments)
-	if err != nil {
-		t.Fatal(err)
+	docs := make(map[string]string)
+	for _, name := range []string{"config.go", "fetch.go"} {
+		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
+		if err != nil {
+			t.Fatal(err)
+		}
+		maps.Copy(docs, comments(file))
 	}
-	m := manualWriter{t: t, docs: comments(file)}
+	m := manualWriter{t: t, docs: docs}
 	m.printf("# Configuration\n\n")
-	m.printf("<!-- Made from the comments in internal/config/config.go by go generate. -->\n\n")
-	m.printf("`postwain serve --config FILE` reads a [TOML](https://toml.io) file. `postwain config check FILE` tells\n")
-	m.printf("everything that is wrong with one. A key that does not exist is an error. A file that loads today\nloads for ever.\n\n")
+	m.printf("<!-- Made from the comments in internal/config by go generate. -->\n\n")
+	m.printf("`postwain serve --config FILE` and `postwain fetch --config FILE` read a [TOML](https://toml.io) file; it may be the\n")
+	m.printf("same one. `postwain config check FILE` tells everything that is wrong with one. A key that does not exist is an\n")
+	m.printf("error. A file that loads today loads for ever.\n\n")
 	example, err := os.ReadFile("testdata/fixed.toml")
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +58,11 @@ func comments(file *ast.File) map[string]string {
 		}
 		spec := gen.Specs[0].(*ast.TypeSpec)
 		docs[spec.Name.Name] = gen.Doc.Text()
-		for _, field := range spec.Type.(*ast.StructType).Fields.List {
+		fields, ok := spec.Type.(*ast.StructType)
+		if !ok {
+			continue
+		}
+		for _, field := range fields.Fields.List {
 			docs[spec.Name.Name+"."+field.Names[0].Name] = field.Doc.Text()
 		}
 	}
@@ -82,7 +92,11 @@ func (m *manualWriter) section(path string, v reflect.Value) {
 		case f.Type.Kind() == reflect.Struct && !implementsText(f.Type):
 			later = append(later, inner{"[" + join(path, key) + "]", join(path, key), v.Field(i)})
 		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct && !implementsText(f.Type.Elem()):
-			later = append(later, inner{"[[" + join(path, key) + "]]", join(path, key), reflect.Zero(f.Type.Elem())})
+			elem := reflect.New(f.Type.Elem())
+			if unset, ok := elem.Interface().(interface{ setDefaults() }); ok {
+				unset.setDefaults()
+			}
+			later = append(later, inner{"[[" + join(path, key) + "]]", join(path, key), elem.Elem()})
 		default:
 			m.key(v.Type().Name()+"."+f.Name, f.Name, key, v.Field(i))
 		}
@@ -96,7 +110,7 @@ func (m *manualWriter) section(path string, v reflect.Value) {
 func (m *manualWriter) key(doc, name, key string, value reflect.Value) {
 	text := strings.Replace(m.doc(doc), name, "`"+key+"`", 1)
 	m.printf("\n%s", strings.TrimSpace(text))
-	if d := show(m.t, value); d != "" {
+	if d := show(m.t, value); d != "" && !strings.Contains(text, "Unset: ") {
 		m.printf(" Default: `%s`.", d)
 	}
 	m.printf("\n")
