@@ -57,7 +57,7 @@ func (e Env) fetchAuthorize() error {
 	case box.OAuth.Flow == config.Client:
 		return usagef("there is nothing to authorize: the client of %s signs in by itself (flow = \"client\")", box.Title())
 	}
-	ctx, _, _ := e.untilSignal()
+	ctx, _ := e.untilSignals()
 	if err := e.authorize(ctx, job); err != nil {
 		return escaped(err)
 	}

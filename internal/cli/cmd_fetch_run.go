@@ -34,22 +34,23 @@ func (e Env) runFetch(job fetchJob) error {
 	if job.config != nil {
 		o.File, o.Hostname, o.LogJSON = job.config.File, job.config.Hostname, job.config.Log.Format == config.JSON
 	}
-	ctx, stopped, now := e.untilSignal()
-	f, err := daemon.OpenFetch(ctx, o)
+	first, second := e.untilSignals()
+	o.Stop = first.Done()
+	f, err := daemon.OpenFetch(first, o)
 	if err != nil {
 		out.close()
 		return escaped(err)
 	}
 	done := make(chan error, 1)
-	go func() { done <- e.doFetch(ctx, f, job, out) }()
+	go func() { done <- e.doFetch(second, f, job, out) }()
 	select {
 	case err := <-done:
 		out.close()
-		if x := (exit{}); errors.As(err, &x) && x == (exit{code: exitFailed}) && stopped() {
+		if x := (exit{}); errors.As(err, &x) && x == (exit{code: exitFailed}) && first.Err() != nil {
 			err = exit{code: exitPartial}
 		}
 		return errors.Join(err, escaped(f.Close()))
-	case <-now: // what is still running ends with the process
+	case <-second.Done(): // what is still running ends with the process
 		out.close()
 		return exit{exitFailed, "stopped at once by a second signal; the next run goes on from there"}
 	}
@@ -66,19 +67,19 @@ func (e Env) doFetch(ctx context.Context, f *daemon.Fetch, job fetchJob, out *fe
 	return out.reports(f.Once(ctx))
 }
 
-// untilSignal gives a context that ends with the first signal, a function that
-// tells whether one came, and a channel that is closed by the second.
-func (e Env) untilSignal() (context.Context, func() bool, <-chan struct{}) {
-	ctx, cancel := context.WithCancel(context.Background())
-	now := make(chan struct{})
+// untilSignals gives a context that ends with the first signal, and one that
+// ends with the second.
+func (e Env) untilSignals() (first, second context.Context) {
+	first, stop := context.WithCancel(context.Background())
+	second, cut := context.WithCancel(context.Background())
 	signals := e.Signals()
 	go func() {
 		<-signals
-		cancel()
+		stop()
 		<-signals
-		close(now)
+		cut()
 	}()
-	return ctx, func() bool { return ctx.Err() != nil }, now
+	return first, second
 }
 
 // escaped makes an error's text safe for a terminal, line by line, and gives it

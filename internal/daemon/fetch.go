@@ -35,6 +35,8 @@ type FetchOptions struct {
 	// Stderr takes the log, as JSON if LogJSON is set.
 	Stderr  io.Writer
 	LogJSON bool
+	// Stop, once it is closed, lets rounds end early and well. Nil: never.
+	Stop <-chan struct{}
 	// Once says that there is no Watch: the log has warnings only. DryRun says
 	// that there is Plan only: no destination is opened.
 	Once, DryRun bool
@@ -103,7 +105,7 @@ func OpenFetch(ctx context.Context, o FetchOptions) (*Fetch, error) {
 	if len(wrong) > 0 {
 		return nil, errors.Join(errors.Join(wrong...), f.Close())
 	}
-	f.fetcher = fetch.New(fetch.Options{State: journals, Observe: f.observe, Log: f.log.Logger})
+	f.fetcher = fetch.New(fetch.Options{State: journals, Observe: f.observe, Log: f.log.Logger, Stop: o.Stop})
 	return f, nil
 }
 
@@ -227,8 +229,8 @@ func (f *Fetch) Once(ctx context.Context) []fetch.Report {
 	return f.fetcher.Once(ctx, accounts)
 }
 
-// Watch fetches again and again until ctx ends, with a pause between, or the
-// mailbox's own one. It tells the service manager when it is ready. It ends by
+// Watch fetches again and again until Stop is closed or ctx ends, with a pause
+// between, or the mailbox's own one. It tells the service manager when it is ready. It ends by
 // itself with an error when no mailbox is left: one whose password is refused
 // for sure is given up.
 func (f *Fetch) Watch(ctx context.Context, every time.Duration) error {
@@ -256,7 +258,7 @@ func (f *Fetch) Watch(ctx context.Context, every time.Duration) error {
 	notify.ready(fmt.Sprintf("fetching %d mailboxes", len(f.boxes)))
 	beat, end := notify.heartbeat()
 	defer end()
-	for stop := ctx.Done(); ; {
+	for stop := f.options.Stop; ; {
 		select {
 		case <-beat:
 			notify.tell("WATCHDOG=1")
@@ -265,7 +267,7 @@ func (f *Fetch) Watch(ctx context.Context, every time.Duration) error {
 			f.log.Info("stopping")
 			notify.stopping()
 		case <-ended:
-			if ctx.Err() != nil { // what has failed before was logged
+			if stop == nil || ctx.Err() != nil { // what has failed before was logged
 				return nil
 			}
 			close(errs)

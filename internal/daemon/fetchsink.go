@@ -79,21 +79,8 @@ func (f *Fetch) openFile(d config.Destination) (sink.Sink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("to: %w", err)
 	}
-	s = whole{s}
 	f.files[d.String()] = s
 	return s, nil
-}
-
-// whole reads every message to its end, one as well that is stored already and
-// so not read: its digest belongs into the journal.
-type whole struct{ sink.Sink }
-
-func (w whole) Put(ctx context.Context, m sink.Message, r io.Reader) error {
-	err := w.Sink.Put(ctx, m, r)
-	if err == nil {
-		_, err = io.Copy(io.Discard, r)
-	}
-	return err
 }
 
 // openParent opens, until Close, the directory that path is in, and gives the

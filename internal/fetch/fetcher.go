@@ -42,6 +42,10 @@ type Options struct {
 	Observe func(Event)
 	// Log gets what is in no Report. Nil: nothing is logged.
 	Log *slog.Logger
+	// Stop, once it is closed, lets rounds end early and well: what was asked
+	// for is stored, what is stored is deleted, and nothing else is begun. A
+	// context that ends cuts them off instead. Nil: never.
+	Stop <-chan struct{}
 }
 
 // Fetcher fetches. It may be used by several goroutines.
@@ -83,7 +87,10 @@ func (f *Fetcher) Once(ctx context.Context, accounts []Account) []Report {
 
 func (f *Fetcher) once(ctx context.Context, a *Account, events *observer) Report {
 	r := newRound(a, events)
-	leave, err := f.seats.take(ctx, a.Host)
+	r.stop = f.opt.Stop
+	waiting, cancel := f.untilStop(ctx)
+	defer cancel()
+	leave, err := f.seats.take(waiting, a.Host)
 	if err != nil {
 		return r.finish(r.wrap("waiting for its turn", err))
 	}
@@ -96,6 +103,21 @@ func (f *Fetcher) once(ctx context.Context, a *Account, events *observer) Report
 		err = r.wrap("closing the journal", err2)
 	}
 	return r.finish(err)
+}
+
+// untilStop gives a context for what is not worth waiting for after Stop.
+func (f *Fetcher) untilStop(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithCancel(ctx)
+	if f.opt.Stop != nil {
+		go func() {
+			select {
+			case <-f.opt.Stop:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
+	return ctx, cancel
 }
 
 // journal opens the journal of an account.

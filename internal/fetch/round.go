@@ -15,6 +15,7 @@ type round struct {
 	journal  *journal
 	events   *observer
 	watching bool // other rounds follow
+	stop     <-chan struct{}
 
 	// Of the sessions so far.
 	asked      map[uid]struct{} // what DELE was sent for
@@ -67,7 +68,7 @@ func (r *round) run(ctx context.Context) error {
 		case err == nil:
 			busy = 0
 			r.sessions++
-		case s.serial, errors.Is(err, errAgain) && again < maxAgain:
+		case (s.serial || errors.Is(err, errAgain) && again < maxAgain) && !r.stopping():
 			// Without QUIT nothing was deleted. From now on commands go one by one,
 			// or without the message that ended the session.
 			again++
@@ -75,7 +76,7 @@ func (r *round) run(ctx context.Context) error {
 			continue
 		case !s.signedIn && r.looking:
 			return nil // nothing is known to be left
-		case !s.signedIn && r.sessions > 0 && temporary(err) && busy < 3:
+		case !s.signedIn && r.sessions > 0 && temporary(err) && busy < 3 && !r.stopping():
 			// The server has not got over the session before.
 			busy++
 			if pause(ctx, time.Second<<busy) != nil {
@@ -85,7 +86,7 @@ func (r *round) run(ctx context.Context) error {
 		default:
 			return err
 		}
-		if r.looking = s.remaining == 0; r.looking && !s.mayHaveMore() {
+		if r.looking = s.remaining == 0; r.looking && !s.mayHaveMore() || r.stopping() {
 			return nil
 		}
 		if r.watching && r.loginDelay > 0 {
@@ -94,6 +95,16 @@ func (r *round) run(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// stopping says that the round is to end as soon as it well can.
+func (r *round) stopping() bool {
+	select {
+	case <-r.stop:
+		return true
+	default:
+		return false
+	}
 }
 
 func pause(ctx context.Context, d time.Duration) error {

@@ -17,11 +17,12 @@ const mostWait = time.Hour
 const refusals = 3
 
 // Watch makes rounds of each account, with a pause of about every, a second at
-// least, in between, until ctx ends; then it returns nil. It holds the journals for all that time.
-// An account whose round fails is tried again after a pause that grows. One
-// whose credentials are refused for sure, or whose journal cannot be had, is
-// given up: Watch returns such errors, which match ErrSignIn and ErrLocked, at
-// its end, which comes early if no account is left.
+// least, in between, until Options.Stop is closed or ctx ends; then it returns
+// nil. It holds the journals for all that time. An account whose round fails is
+// tried again after a pause that grows. One whose credentials are refused for
+// sure, or whose journal cannot be had, is given up: Watch returns such errors,
+// which match ErrSignIn and ErrLocked, at its end, which comes early if no
+// account is left.
 func (f *Fetcher) Watch(ctx context.Context, accounts []Account, every time.Duration) error {
 	every = max(every, time.Second)
 	errs := make([]error, len(accounts))
@@ -42,14 +43,19 @@ func (f *Fetcher) watch(ctx context.Context, a *Account, every time.Duration, ev
 		return newRound(a, events).finish(err).Err
 	}
 	defer j.close()
+	waiting, cancel := f.untilStop(ctx)
+	defer cancel()
 	for failed, refused, welcome := 0, 0, false; ; {
 		r := newRound(a, events)
-		r.journal, r.watching = j, true
-		err := f.visit(ctx, r)
+		r.journal, r.watching, r.stop = j, true, f.opt.Stop
+		err := f.visit(ctx, waiting, r)
 		if ctx.Err() != nil {
 			return nil
 		}
 		f.log(r.report)
+		if waiting.Err() != nil {
+			return nil
+		}
 		wait := every
 		welcome = welcome || !r.started.IsZero()
 		switch {
@@ -73,15 +79,15 @@ func (f *Fetcher) watch(ctx context.Context, a *Account, every time.Duration, ev
 		}
 		// Not all at the same time, and not before a server wants it.
 		wait += time.Duration(rand.Float64() * float64(wait) / 10)
-		if pause(ctx, wait) != nil {
+		if pause(waiting, wait) != nil {
 			return nil
 		}
 	}
 }
 
-// visit makes one round.
-func (f *Fetcher) visit(ctx context.Context, r *round) error {
-	leave, err := f.seats.take(ctx, r.account.Host)
+// visit makes one round, for whose turn it waits as long as waiting lasts.
+func (f *Fetcher) visit(ctx, waiting context.Context, r *round) error {
+	leave, err := f.seats.take(waiting, r.account.Host)
 	if err != nil {
 		return err
 	}

@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// ahead is how many commands are queued at most, so that deletions come in
-	// between.
-	ahead = 512
+	// So many commands and octets of messages are queued at most, so that
+	// deletions come in between and a stop is soon.
+	ahead       = 512
+	aheadOctets = 32 << 20
 	// A session without Policy.Batch ends after so many messages, when it has
 	// lasted so long: on a fast link a new session costs more than it saves.
 	defaultBatch = 1000
@@ -34,7 +35,8 @@ type transfer struct {
 	last    []*item // to be deleted when all is stored
 	hold    bool    // nothing is deleted before that
 	sent    []*item // the commands that are queued
-	fetches int     // of these so far
+	queued  int64   // octets of the messages among them, as far as is known
+	fetches int     // how many messages were asked for
 
 	running  int // messages being stored
 	most     int
@@ -105,6 +107,9 @@ func (t *transfer) run(ctx context.Context) error {
 		}
 		it := t.sent[0]
 		t.sent = t.sent[1:]
+		if reply.Verb == pop3.Retr {
+			t.queued -= it.size
+		}
 		switch {
 		case reply.Verb == pop3.Dele:
 			t.gone(it, reply.Err)
@@ -146,7 +151,7 @@ func (t *transfer) feed() {
 			t.dele(it)
 		}
 	}
-	for len(t.work) > 0 && t.pipe.Pending() < ahead {
+	for len(t.work) > 0 && t.pipe.Pending() < ahead && t.queued < aheadOctets {
 		it := t.work[0]
 		if it.action == Delete {
 			t.dele(it)
@@ -157,6 +162,7 @@ func (t *transfer) feed() {
 		} else {
 			t.pipe.Retr(it.number, it.size)
 			t.sent = append(t.sent, it)
+			t.queued = plus(t.queued, it.size)
 			t.fetches++
 		}
 		t.work = t.work[1:]
@@ -169,11 +175,13 @@ func (t *transfer) dele(it *item) {
 	t.sent = append(t.sent, it)
 }
 
-// full says that the session has fetched enough. A server that wants a pause
+// full says that the session has fetched enough, or is to end. A server that wants a pause
 // between logins gives all in one session, and so does one with numbers for
 // UIDs, which may mean other messages in the next.
 func (t *transfer) full() bool {
 	switch batch := t.account.Policy.Batch; {
+	case t.stopping():
+		return true
 	case t.loginDelay > 0 || t.read || t.numbered:
 		return false
 	case batch > 0:

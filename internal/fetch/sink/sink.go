@@ -36,8 +36,9 @@ type Sink interface {
 	// Put stores everything that r gives until io.EOF as one message. Nil
 	// means that it survives a power cut, or that somebody else has answered
 	// for that. On any error, one from r included, no part of it will be
-	// seen, unless the error wraps ErrUnknownOutcome. As many calls as
-	// Parallel says may run at a time.
+	// seen, unless the error wraps ErrUnknownOutcome. It reads r to its end
+	// also where it has the message already: who has not read a message is not
+	// believed to have it. As many calls as Parallel says may run at a time.
 	Put(ctx context.Context, m Message, r io.Reader) error
 	// Parallel is how many calls of Put help: more make it no faster. It is 1
 	// where the outcome of a Put cannot be asked for after a crash, so that no

@@ -27,7 +27,11 @@ func New(d maildrop.Deliverer, account string) sink.Sink {
 }
 
 func (i *inbox) Put(ctx context.Context, m sink.Message, r io.Reader) error {
-	return i.deliverer.Deliver(ctx, i.account, maildrop.Incoming{Key: m.Key, Time: m.Time}, r)
+	err := i.deliverer.Deliver(ctx, i.account, maildrop.Incoming{Key: m.Key, Time: m.Time}, r)
+	if err == nil { // one that is there already was not read
+		_, err = io.Copy(io.Discard, r)
+	}
+	return err
 }
 
 func (*inbox) Parallel() int { return parallel }

@@ -171,7 +171,8 @@ func (m *mbox) put(ctx context.Context, msg sink.Message, r io.Reader) error {
 		}
 	}
 	if m.keys.has(msg.Key) {
-		return nil
+		_, err := io.Copy(io.Discard, r)
+		return err
 	}
 	if msg.Time.IsZero() {
 		msg.Time = time.Now()
