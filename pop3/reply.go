@@ -145,4 +145,4 @@ func (e *Error) Temporary() bool {
 func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 
 // passing are the beginnings of words of servers without response codes.
-var passing = [...]string{"LOCK", "IN USE", "BUSY", "UNAVAILABLE", "TRY AGAIN LATER", "TEMPORAR", "PLEASE WAIT", "WAIT "}
+var passing = [...]string{"LOCK", "IN USE", "BUSY", "UNAVAILABLE", "TRY AGAIN LATER", "TEMPORAR", "PLEASE WAIT", "WAIT ", "EXCEED"}

@@ -93,6 +93,7 @@ func TestTemporary(t *testing.T) {
 		{Text: "Can't get the letter, try again later"}:    true,
 		{Text: "temporarily out"}:                          true,
 		{Text: "wait 5 minutes"}:                           true,
+		{Text: "Exceeded the login limit"}:                 true,
 	} {
 		if got := e.Temporary(); got != want {
 			t.Errorf("%+v: %v", e, got)
