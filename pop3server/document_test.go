@@ -81,7 +81,7 @@ func testSources(t *testing.T) map[string]string {
 		"auth": "internal/auth", "cli": "internal/cli", "daemon": "internal/daemon", "dot": "internal/dot", "exec": "internal/fetch/sink/exec",
 		"fetch": "internal/fetch", "imap": "internal/fetch/sink/imap", "inbox": "internal/fetch/sink/inbox", "listen": "internal/listen",
 		"lmtp": "internal/lmtp", "mbox": "internal/fetch/sink/mbox", "passwdfile": "internal/auth/passwdfile", "pop3": "pop3",
-		"pop3client": "pop3client", "pop3server": "pop3server", "progress": "internal/progress", "sasl": "sasl",
+		"pop3client": "pop3client", "pop3server": "pop3server", "pop3test": "pop3test", "progress": "internal/progress", "sasl": "sasl",
 		"smtp": "internal/fetch/sink/smtp", "token": "internal/fetch/token",
 	} {
 		files, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
