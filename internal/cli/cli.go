@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 
 	"github.com/postwain/postwain/internal/config"
@@ -54,6 +55,9 @@ Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.
 Of fetch also: 3 done in part, 77 the server refused the sign-in.
 `
 
+// withHelp are the commands that explain themselves.
+var withHelp = []string{"serve", "fetch", "config", "user", "version"}
+
 // Main runs a command and returns the code to exit with.
 func Main(e Env) int {
 	err := e.run()
@@ -64,7 +68,11 @@ func Main(e Env) int {
 	case err == nil, errors.Is(err, flag.ErrHelp):
 		return exitOK
 	case errors.As(err, &usage):
-		fmt.Fprintf(e.Stderr, "postwain: %v\nhelp: postwain --help\n", err)
+		command := "postwain"
+		if len(e.Args) > 0 && slices.Contains(withHelp, e.Args[0]) {
+			command += " " + e.Args[0]
+		}
+		fmt.Fprintf(e.Stderr, "postwain: %v\nhelp: %s --help\n", err, command)
 		return exitUsage
 	case errors.As(err, &problems):
 		fmt.Fprintln(e.Stderr, problems)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"strings"
+	"time"
 
 	"golang.org/x/term"
 
@@ -14,6 +15,9 @@ import (
 	"github.com/postwain/postwain/internal/fetch"
 	"github.com/postwain/postwain/internal/progress"
 )
+
+// killTime is how long the second signal waits for what it has cut off.
+const killTime = time.Second
 
 // exit is an error with a code of its own. An empty text is not printed: all
 // has been said.
@@ -44,16 +48,21 @@ func (e Env) runFetch(job fetchJob) error {
 	done := make(chan error, 1)
 	go func() { done <- e.doFetch(second, f, job, out) }()
 	select {
-	case err := <-done:
-		out.close()
-		if x := (exit{}); errors.As(err, &x) && x == (exit{code: exitFailed}) && first.Err() != nil {
-			err = exit{code: exitPartial}
+	case err = <-done:
+	case <-second.Done(): // what is still running then ends with the process
+		select { // but programs that it has started do not: they are being killed
+		case <-done:
+		case <-time.After(killTime):
 		}
-		return errors.Join(err, escaped(f.Close()))
-	case <-second.Done(): // what is still running ends with the process
-		out.close()
+	}
+	out.close()
+	if second.Err() != nil {
 		return exit{exitFailed, "stopped at once by a second signal; the next run goes on from there"}
 	}
+	if x := (exit{}); errors.As(err, &x) && x == (exit{code: exitFailed}) && first.Err() != nil {
+		err = exit{code: exitPartial}
+	}
+	return errors.Join(err, escaped(f.Close()))
 }
 
 // doFetch runs f in one of its ways and tells the outcome.

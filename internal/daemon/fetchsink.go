@@ -107,12 +107,12 @@ func (f *Fetch) openParent(path string) (parent fsx.Dir, name string, err error)
 
 // openExec makes the sink of a command.
 func (f *Fetch) openExec(s *config.Fetch) (sink.Sink, error) {
-	spool, err := f.stateDir("spool")
-	if err != nil {
+	const spool = "spool"
+	if _, err := f.stateDir(spool); err != nil {
 		return nil, err
 	}
 	return exec.New(exec.Options{
-		Argv: s.To.Command, Spool: spool,
+		Argv: s.To.Command, Spool: filepath.Join(f.state, spool),
 		Env: []string{"POSTWAIN_ACCOUNT=" + s.Title(), "RECIPIENT=" + s.Recipient, "SENDER=" + s.From},
 	})
 }

@@ -93,6 +93,7 @@ func (s *session) choose() {
 			continue
 		}
 		if left == 0 {
+			s.bound = s.bound || it.keyed()
 			it.action, it.reason = Leave, "the limit of the round is reached"
 			continue
 		}
@@ -129,6 +130,9 @@ func (s *session) settle(p *planner, t *table, note func(record)) {
 		toFetch = toFetch || it.action == Fetch
 		switch e := t.entries[it.uid]; {
 		case it.action == Fetch && it.fresh:
+			if e.state == stateStored { // and may be there under another number
+				note(record{kind: kindStored, uid: uidOfContent(e.digest), digest: e.digest, time: at})
+			}
 			note(record{kind: kindSeen, uid: it.uid, nonce: it.nonce, time: at})
 		case first && p.policy.OnlyNew && e.state == stateNone && it.uid != uid{}:
 			note(record{kind: kindKnown, uid: it.uid, time: at})

@@ -6,10 +6,12 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/postwain/postwain/internal/fetch/sink"
 	"github.com/postwain/postwain/internal/fsx/faultfs"
 	"github.com/postwain/postwain/internal/testkit"
 	"github.com/postwain/postwain/pop3client"
@@ -99,6 +101,52 @@ func TestGivenUpWhenTooLarge(t *testing.T) {
 	}
 	if m.retrs[endless] != 1 {
 		t.Errorf("it was asked for %d times", m.retrs[endless])
+	}
+}
+
+// That is so also where the destination takes a moment to give up, or where the
+// message is read only to be compared: nobody reads on, for it may have no end.
+func TestGivenUpAtOnce(t *testing.T) {
+	t.Parallel()
+	for uids, want := range map[string]int{"1 the-first\r\n2 the-second\r\n": 2, "1\r\n": 1} {
+		synctest.Test(t, func(t *testing.T) {
+			var sent atomic.Int64
+			a := newModel(0).account(exactly(), Policy{MaxSize: 1000})
+			a.Sink = slow{exactly()}
+			a.Dial = func(ctx context.Context) (*pop3client.Client, error) {
+				client, server := testkit.Pipe()
+				go endless(server, "RETR", uids, "and so on\r\n", &sent)
+				return pop3client.New(ctx, client, pop3client.Options{})
+			}
+			if r := once(faultfs.New().Root(), a); r.Err != nil || r.TooLarge != want || sent.Load() > 64<<20 {
+				t.Errorf("%q: %d octets, %+v", uids, sent.Load(), r)
+			}
+		})
+	}
+}
+
+// slow is a destination that has something to do when a message breaks off.
+type slow struct{ *destination }
+
+func (s slow) Put(ctx context.Context, m sink.Message, r io.Reader) error {
+	err := s.destination.Put(ctx, m, r)
+	if err != nil {
+		time.Sleep(time.Second)
+	}
+	return err
+}
+
+// A link that breaks at the answer to DELE says nothing about the message.
+func TestNoBlameForDele(t *testing.T) {
+	t.Parallel()
+	f, m := faultfs.New(), newModel(1)
+	m.refuseDele = func(letter) string { return "what?" }
+	if r := once(f.Root(), m.account(exactly(), Policy{})); r.Err == nil || r.Fetched != 1 {
+		t.Fatalf("%+v", r)
+	}
+	table, err := readJournal(f.Root(), alice)
+	if err != nil || len(table.failures) > 0 {
+		t.Errorf("%d messages are blamed, %v", len(table.failures), err)
 	}
 }
 

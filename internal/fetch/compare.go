@@ -1,8 +1,9 @@
 package fetch
 
 import (
+	"cmp"
 	"context"
-	"crypto/sha256"
+	"errors"
 	"io"
 
 	"github.com/postwain/postwain/pop3client"
@@ -17,11 +18,20 @@ func (s *session) compare(ctx context.Context, p *planner) error {
 	for i := range s.items {
 		if it := &s.items[i]; it.action == Compare {
 			list = append(list, it)
-			pipe.Retr(it.number, it.size)
 		}
 	}
 	met := map[uid]struct{}{}
-	for _, it := range list {
+	next := 0
+	for n, it := range list {
+		for next < len(list) && next < n+ahead && !s.stopping() {
+			pipe.Retr(list[next].number, list[next].size)
+			next++
+		}
+		if n >= next { // there was a stop
+			s.unsure = true
+			it.action = Leave
+			continue
+		}
 		pending := pipe.Pending()
 		reply, err := pipe.Next(ctx)
 		if err != nil {
@@ -35,14 +45,20 @@ func (s *session) compare(ctx context.Context, p *planner) error {
 			}
 			continue
 		}
-		hash := sha256.New()
-		size, err := io.Copy(hash, reply.Body)
-		if err != nil {
+		in := newIncoming(nil, reply.Body)
+		if most := s.account.Policy.MaxSize; most > 0 {
+			in.most = max(most, it.size)
+		}
+		_, err = io.Copy(io.Discard, in)
+		switch {
+		case errors.As(err, new(errTooLarge)):
+			return cmp.Or(s.setAside(it, err), s.wrap("fetching", errAgain))
+		case err != nil:
 			return s.lost(ctx, it, pending, err)
 		}
-		it.size = size
+		it.size = in.octets
 		it.read = true
-		s.resolve(it, digest(hash.Sum(nil)), p, met)
+		s.resolve(it, in.digest, p, met)
 	}
 	return nil
 }
@@ -55,6 +71,8 @@ func (s *session) resolve(it *item, d digest, p *planner, met map[uid]struct{}) 
 			switch e := t.entries[it.uid]; {
 			case e.digest != d:
 				it.action, it.fresh = Fetch, true
+				// The message that had the number may have another now.
+				p.renewed = p.renewed || e.state == stateStored
 			case p.policy.deletes(int64(e.time), p.now):
 				it.action = Delete
 			}

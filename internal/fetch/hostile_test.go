@@ -24,7 +24,7 @@ import (
 
 // endless is a server whose answer to one verb never ends. It gives up after a
 // gigabyte, which is no merit of the fetcher.
-func endless(conn net.Conn, verb, row string, sent *atomic.Int64) {
+func endless(conn net.Conn, verb, uids, row string, sent *atomic.Int64) {
 	defer conn.Close()
 	flood := func() {
 		part := strings.Repeat(row, 1+30_000/len(row))
@@ -50,7 +50,7 @@ func endless(conn net.Conn, verb, row string, sent *atomic.Int64) {
 		case said == "CAPA" || said == "LIST":
 			io.WriteString(conn, ".\r\n")
 		case said == "UIDL":
-			io.WriteString(conn, "1 the-one-and-only\r\n.\r\n")
+			io.WriteString(conn, uids+".\r\n")
 		}
 	}
 }
@@ -81,7 +81,7 @@ func TestFloods(t *testing.T) {
 			var sent atomic.Int64
 			a.Dial = func(ctx context.Context) (*pop3client.Client, error) {
 				client, server := testkit.Pipe()
-				go endless(server, c.verb, c.row, &sent)
+				go endless(server, c.verb, "1 the-one-and-only\r\n", c.row, &sent)
 				c, err := pop3client.New(ctx, client, pop3client.Options{})
 				if err == nil {
 					_, err = c.Capabilities(ctx)

@@ -32,7 +32,8 @@ type incoming struct {
 	hash   hash.Hash
 	octets int64
 	digest digest
-	whole  bool  // it was read to its end and is good
+	ended  bool  // it was read to its end
+	whole  bool  // and is good
 	err    error // what Read gives from now on
 	broken bool  // because the connection is
 
@@ -61,6 +62,7 @@ func (in *incoming) Read(p []byte) (n int, err error) {
 	case in.most > 0 && in.octets > in.most:
 		n, err = 0, errTooLarge(in.most)
 	case err == io.EOF:
+		in.ended = true
 		in.hash.Sum(in.digest[:0])
 		if in.judge != nil {
 			if refused := in.judge(in); refused != nil {

@@ -1,6 +1,8 @@
 package fetch
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -121,5 +123,82 @@ func numberOfAnother(t *testing.T) {
 	}
 	if err := to.check(texts(5), 1); err != nil {
 		t.Error(err)
+	}
+}
+
+// QUIT fails, another client takes the first messages away, and
+// then the link is cut at any octet of the session that compares and fetches.
+func TestNumbersShiftAndCut(t *testing.T) {
+	t.Parallel()
+	for n := int64(1); ; n++ {
+		f, m, to := faultfs.New(), numbered(6), exactly()
+		m.quitReply = "-ERR nothing was removed"
+		if r := once(f.Root(), m.account(to, Policy{})); r.Err == nil {
+			t.Fatalf("%+v", r)
+		}
+		m.quitReply = ""
+		m.letters = append(m.letters[2:], letter{uid: "new", text: text(6)}, letter{uid: "newer", text: text(7)}, letter{uid: "newest", text: text(8)})
+		m.cut = func(int) int64 { return n }
+		r := once(f.Root(), m.account(to, Policy{}))
+		over := r.Err == nil
+		m.sessions.Wait()
+		m.cut = nil
+		for range 2 {
+			if r = once(f.Root(), m.account(to, Policy{})); r.Err == nil {
+				break
+			}
+		}
+		if r.Err != nil || m.left() != 0 {
+			t.Fatalf("cut after %d octets: %+v", n, r)
+		}
+		if err := to.check(texts(9), 0); err != nil {
+			t.Fatalf("cut after %d octets: %v", n, err)
+		}
+		if over {
+			break
+		}
+	}
+}
+
+// The destination has a message and nobody knows, and a stop or a limit leaves it
+// for the next round: until then it must keep its number, and with that its key.
+func TestNumberIsKept(t *testing.T) {
+	t.Parallel()
+	for _, limit := range []int{0, 1} {
+		f, m, to := faultfs.New(), numbered(4), exactly()
+		there := make(chan struct{})
+		to.refuse = func(key, got string) error {
+			switch got {
+			case text(1):
+				<-there
+				return errors.New("out of order")
+			case text(2):
+				to.store(key, got)
+				close(there)
+				return sink.ErrUnknownOutcome
+			}
+			return nil
+		}
+		if r := once(f.Root(), m.account(to, Policy{})); r.Err == nil {
+			t.Fatalf("%+v", r)
+		}
+		to.refuse = nil
+		stop := make(chan struct{})
+		m.before = func(verb string) {
+			if verb == "UIDL" && limit == 0 {
+				close(stop)
+			}
+		}
+		fetcher := New(Options{State: f.Root(), Stop: stop})
+		if r := fetcher.Once(context.Background(), []Account{m.account(to, Policy{Limit: limit})})[0]; r.Err != nil || m.left() != 4 {
+			t.Errorf("%+v", r)
+		}
+		m.before = nil
+		if r := once(f.Root(), m.account(to, Policy{})); r.Err != nil || m.left() != 0 {
+			t.Fatalf("%+v", r)
+		}
+		if err := to.check(texts(4), 0); err != nil {
+			t.Errorf("with the limit %d: %v", limit, err)
+		}
 	}
 }

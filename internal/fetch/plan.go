@@ -63,6 +63,10 @@ func (it *item) id() uid {
 	return it.uid
 }
 
+// keyed says that an earlier session may have stored the message under a key
+// that holds only as long as it has its number.
+func (it *item) keyed() bool { return !it.fresh && it.nonce != nonce{} }
+
 // merge makes items of the answers to UIDL and LIST, both in the order of
 // numbers. What only one of them knows is there as well (quirk 44); sizes are
 // hints. Where the server has no UIDL, uids is nil.

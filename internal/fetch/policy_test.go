@@ -103,6 +103,15 @@ func TestLimitAndBatch(t *testing.T) {
 	}
 }
 
+// Small batches make many sessions, and the round goes on to the end.
+func TestManyBatches(t *testing.T) {
+	t.Parallel()
+	m, to := newModel(maxLooks+5), exactly()
+	if r := once(faultfs.New().Root(), m.account(to, Policy{Batch: 1})); r.Err != nil || r.Fetched != maxLooks+5 || m.left() != 0 {
+		t.Errorf("%d are left, %+v", m.left(), r)
+	}
+}
+
 // On a slow link a session ends now and then, so that a late failure leaves no
 // more to be deleted again.
 func TestBatchesByTime(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -50,8 +51,8 @@ func (r *round) send(e Event) {
 
 func (r *round) warn(text string) { r.send(Event{Kind: Warned, Text: text}) }
 
-// maxLooks is how many sessions a round may have in which only a server that
-// never ends would have something new.
+// maxLooks is how many sessions of a round may leave no less to be done than one
+// before: only a server that never ends has something new in so many.
 const maxLooks = 1000
 
 // maxAgain is how many sessions of a round may be ended by a message.
@@ -61,7 +62,8 @@ const maxAgain = 20
 // more: there are servers that list some hundreds at a time (quirk 1).
 func (r *round) run(ctx context.Context) error {
 	defer r.journal.compact() // in vain: then it is tried next time
-	for busy, again := 0, 0; r.sessions < maxLooks; {
+	least := math.MaxInt
+	for busy, again, looks := 0, 0, 0; looks < maxLooks; {
 		s := newSession(r)
 		err := s.run(ctx)
 		switch {
@@ -86,6 +88,10 @@ func (r *round) run(ctx context.Context) error {
 		default:
 			return err
 		}
+		if s.remaining >= least {
+			looks++
+		}
+		least = min(least, s.remaining)
 		if r.looking = s.remaining == 0; r.looking && !s.mayHaveMore() || r.stopping() {
 			return nil
 		}

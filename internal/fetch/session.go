@@ -27,6 +27,7 @@ type session struct {
 	hides    bool // the server lists nothing that was read in a session that ended in QUIT
 	unsure   bool // of some messages it could not be found out which they are
 	numbered bool // some new messages have UIDs that may be used again
+	bound    bool // and some that may be stored are left: nothing may get another number
 
 	serial    bool // the server lost count: the next session goes command by command
 	fetched   int  // messages stored in this session

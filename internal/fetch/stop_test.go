@@ -37,6 +37,58 @@ func TestStopInARound(t *testing.T) {
 	}
 }
 
+// A stop while messages are only read, to be compared, is as soon.
+func TestStopInCompare(t *testing.T) {
+	t.Parallel()
+	const n = 3 * ahead
+	f, m, to := faultfs.New(), newModel(n), exactly()
+	m.uid = func(int, int, letter) string { return "" }
+	stop := make(chan struct{})
+	var first sync.Once
+	retrs := 0
+	m.before = func(verb string) {
+		if verb == "RETR" {
+			first.Do(func() { close(stop) })
+			retrs++
+		}
+	}
+	r := New(Options{State: f.Root(), Stop: stop}).Once(context.Background(), []Account{m.account(to, Policy{})})[0]
+	if r.Err != nil || retrs > 2*ahead {
+		t.Fatalf("%d messages were asked for, %+v", retrs, r)
+	}
+	m.before = nil
+	if r = once(f.Root(), m.account(to, Policy{})); r.Err != nil || m.left() != 0 {
+		t.Fatalf("and then %+v, %d are left", r, m.left())
+	}
+	if err := to.check(texts(n), 0); err != nil {
+		t.Error(err)
+	}
+}
+
+// Where UIDs are numbers a stop comes between messages that have been stored
+// and others that have not, and their numbers change.
+func TestStopAmongNumbers(t *testing.T) {
+	t.Parallel()
+	const n = ahead + 200
+	f, m, to := faultfs.New(), numbered(n), exactly()
+	stop := make(chan struct{})
+	var first sync.Once
+	to.refuse = func(string, string) error {
+		first.Do(func() { close(stop) })
+		return nil
+	}
+	r := New(Options{State: f.Root(), Stop: stop}).Once(context.Background(), []Account{m.account(to, Policy{})})[0]
+	if r.Err != nil || r.Fetched == 0 || r.Fetched >= n || r.Deleted != r.Fetched {
+		t.Fatalf("%+v", r)
+	}
+	if r = once(f.Root(), m.account(to, Policy{})); r.Err != nil || m.left() != 0 {
+		t.Fatalf("and then %+v, %d are left", r, m.left())
+	}
+	if err := to.check(texts(n), 0); err != nil {
+		t.Error(err)
+	}
+}
+
 // A stop ends the pauses of Watch.
 func TestStopBetweenRounds(t *testing.T) {
 	t.Parallel()

@@ -5,7 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -57,7 +57,7 @@ func (s *session) transfer(ctx context.Context) error {
 		t.most = max(1, s.account.Sink.Parallel())
 	}
 	t.finished = make(chan struct{}, t.most)
-	t.hold = s.numbered
+	t.hold = s.numbered || s.bound
 	for i := range s.items {
 		switch it := &s.items[i]; {
 		case it.action == Fetch, it.action == Delete && !t.hold:
@@ -67,9 +67,7 @@ func (s *session) transfer(ctx context.Context) error {
 		}
 	}
 	err := t.run(ctx)
-	for t.running > 0 {
-		t.wait()
-	}
+	t.waitForAll()
 	if err2 := t.flush(); err == nil {
 		err = err2
 	}
@@ -95,7 +93,7 @@ func (t *transfer) run(ctx context.Context) error {
 				t.wait()
 				continue
 			}
-			if err := t.flush(); err != nil || t.keeper.none() && len(t.last) == 0 {
+			if err := t.flush(); err != nil || t.bound || t.keeper.none() && len(t.last) == 0 {
 				return err
 			}
 			t.hold, t.work, t.last = false, t.last, nil
@@ -126,9 +124,7 @@ func (t *transfer) run(ctx context.Context) error {
 
 // cut finds out at which message the connection has ended.
 func (t *transfer) cut(ctx context.Context, pending int, err error) error {
-	for t.running > 0 { // it may have been in the middle of the one before
-		t.wait()
-	}
+	t.waitForAll() // it may have been in the middle of the one before
 	if broken := t.trouble(); broken != nil {
 		return broken
 	}
@@ -157,6 +153,7 @@ func (t *transfer) feed() {
 			t.dele(it)
 		} else if t.full() {
 			t.remaining = len(t.work)
+			t.bound = t.bound || slices.ContainsFunc(t.work, (*item).keyed)
 			t.work = nil
 			return
 		} else {
@@ -170,6 +167,7 @@ func (t *transfer) feed() {
 }
 
 func (t *transfer) dele(it *item) {
+	it.action = Delete
 	t.asked[it.uid] = struct{}{}
 	t.pipe.Dele(it.number)
 	t.sent = append(t.sent, it)
@@ -220,7 +218,9 @@ func (t *transfer) receive(ctx context.Context, it *item, body *pop3client.Body)
 	in.judge = func(in *incoming) error { return t.judge(it, in) }
 	t.running++
 	go t.put(ctx, it, in)
-	<-in.over
+	if <-in.over; !in.ended {
+		t.waitForAll() // whether there is to be anything after it
+	}
 	return nil
 }
 
@@ -228,6 +228,12 @@ func (t *transfer) receive(ctx context.Context, it *item, body *pop3client.Body)
 func (t *transfer) wait() {
 	<-t.finished
 	t.running--
+}
+
+func (t *transfer) waitForAll() {
+	for t.running > 0 {
+		t.wait()
+	}
 }
 
 // judge looks at a message that has arrived, before the destination knows.
@@ -260,7 +266,7 @@ func (t *transfer) put(ctx context.Context, it *item, in *incoming) {
 		t.broken = errors.Join(t.broken, err)
 		t.mu.Unlock()
 	}
-	it.read = in.err == io.EOF
+	it.read = in.ended
 	t.finished <- struct{}{}
 }
 

@@ -19,7 +19,6 @@ import (
 
 	"github.com/postwain/postwain/internal/fetch/sink"
 	"github.com/postwain/postwain/internal/fetch/sink/spool"
-	"github.com/postwain/postwain/internal/fsx"
 )
 
 const (
@@ -65,9 +64,9 @@ type Options struct {
 	// Refused are those of sink.ErrRefused. Empty: 65 (EX_DATAERR) and 67
 	// (EX_NOUSER). All others, 75 (EX_TEMPFAIL) among them, are an outage.
 	Refused []int
-	// Spool is where a message of more than 64 KiB waits until it is whole.
-	// Nil: the system's directory for such files.
-	Spool fsx.Dir
+	// Spool is the directory of the file that a message waits in until it is
+	// whole. Empty: the system's directory for such files.
+	Spool string
 }
 
 type program struct{ o Options }
@@ -116,70 +115,35 @@ func (*program) Exact() bool   { return false }
 func (*program) Close() error  { return nil }
 
 func (p *program) Put(ctx context.Context, _ sink.Message, r io.Reader) error {
-	// A program that got half a message might keep it.
-	m, err := spool.Take(ctx, p.o.Spool, r)
+	if !p.o.CRLF {
+		r = &unixLines{r: r}
+	}
+	// A program that got half a message might keep it. A pipe would end where
+	// this process dies, which its reader takes for the end of the message.
+	message, err := spool.TakeFile(ctx, p.o.Spool, r)
 	if err != nil {
 		return err
 	}
-	defer m.Close()
-	if err := p.run(ctx, m.Reader()); err != nil {
+	defer message.Close()
+	if err := p.run(ctx, message.File); err != nil {
 		return fmt.Errorf("exec: %s: %w", p.o.Argv[0], err)
 	}
 	return nil
 }
 
 // run runs the program and judges its end.
-func (p *program) run(ctx context.Context, message io.Reader) error {
+func (p *program) run(ctx context.Context, message *os.File) error {
 	ctx, cancel := context.WithTimeout(ctx, p.o.Timeout)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, p.o.Argv[0], p.o.Argv[1:]...)
 	cmd.Env, cmd.Dir, cmd.WaitDelay = p.o.Env, p.o.Dir, linger
 	isolate(cmd)
 	var said complaint
-	cmd.Stderr = &said
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		return err
-	}
+	cmd.Stdin, cmd.Stderr = message, &said
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	if !p.o.CRLF {
-		message = &unixLines{r: message}
-	}
-	fed := make(chan error, 1)
-	go func() {
-		err := feed(stdin, message)
-		if err != nil {
-			cancel() // before the end of its input, which it would believe
-		} else {
-			stdin.Close()
-		}
-		fed <- err
-	}()
-	err = cmd.Wait()
-	if readErr := <-fed; readErr != nil {
-		return readErr
-	}
-	return p.judge(ctx, cmd, err, &said)
-}
-
-// feed gives the message to the program. That the program does not read it all
-// is its own affair. The error is one of message.
-func feed(to io.Writer, message io.Reader) error {
-	buf := make([]byte, 32<<10)
-	for {
-		n, err := message.Read(buf)
-		if _, e := to.Write(buf[:n]); e != nil {
-			return nil
-		}
-		if err == io.EOF {
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-	}
+	return p.judge(ctx, cmd, cmd.Wait(), &said)
 }
 
 // judge says what the end of the program means. One that did not come to it

@@ -118,6 +118,21 @@ func TestBreaksOff(t *testing.T) {
 	}
 }
 
+// What the program reads does not end early if this process dies: it is a file,
+// and the whole message.
+func TestMessageIsFile(t *testing.T) {
+	t.Parallel()
+	o := shell(t, "test -f /dev/stdin && cat >out")
+	o.Spool = t.TempDir()
+	text := strings.Repeat("a line\n", 100_000)
+	if err := put(t, o, text); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile(filepath.Join(o.Dir, "out")); err != nil || string(got) != text {
+		t.Errorf("%d octets of %d, %v", len(got), len(text), err)
+	}
+}
+
 // fifo makes a pipe with a name, whose reader learns when the last process that
 // writes to it is gone.
 func fifo(t *testing.T, dir string) (wait func() error) {

@@ -83,7 +83,8 @@ func (b *mailbox) find(ctx context.Context, key string, size int64, sum []byte) 
 			return nil, false, err
 		}
 	}
-	stop := context.AfterFunc(ctx, func() { b.session.conn.Conn.Close() })
+	conn := b.session.conn.Conn // b.session may be another when this runs
+	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	found, err = b.index.take(b.session, size, sum)
 	if found {

@@ -74,6 +74,16 @@ func (k *keyFile) mend() error {
 	return err
 }
 
+// forget drops all keys, durably.
+func (k *keyFile) forget() error {
+	if k.size == 0 {
+		return nil
+	}
+	clear(k.known)
+	k.size, k.torn = 0, true
+	return errors.Join(k.mend(), k.file.Sync())
+}
+
 func (k *keyFile) has(key string) bool {
 	_, ok := k.known[hashKey([]byte(key))]
 	return ok

@@ -79,6 +79,13 @@ func (m *mbox) open() (err error) {
 	if m.keys, err = openKeys(m.dir, names[1]); err != nil {
 		return err
 	}
+	// Whoever removed the file has removed what the keys tell of: it is not
+	// stored any more.
+	if _, err := m.dir.Stat(m.name); errors.Is(err, fs.ErrNotExist) {
+		if err := m.keys.forget(); err != nil {
+			return err
+		}
+	}
 	if m.pending, err = openPending(m.dir, names[2]); err != nil {
 		return err
 	}

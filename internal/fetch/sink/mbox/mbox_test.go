@@ -234,6 +234,36 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// What somebody removed with the file is not there any more, and is not taken
+// for stored.
+func TestFileIsRemoved(t *testing.T) {
+	t.Parallel()
+	d := faultfs.New().Root()
+	s := mustOpen(t, d)
+	for _, key := range []string{"a", "b"} {
+		if err := put(t, s, key, key+"\r\n"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := errors.Join(s.Close(), d.Remove("inbox"), d.Sync()); err != nil {
+		t.Fatal(err)
+	}
+	want := ""
+	for _, key := range []string{"b", "a"} {
+		s := mustOpen(t, d)
+		if err := put(t, s, key, key+"\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		want += fromLine + key + "\n\n"
+		if got := contents(t, d, "inbox"); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if err := errors.Join(put(t, s, "b", "b\r\n"), s.Close()); err != nil || contents(t, d, "inbox") != want {
+			t.Errorf("%q, want %q, %v", contents(t, d, "inbox"), want, err)
+		}
+	}
+}
+
 // A bad line at the end was never believed; one before others is damage.
 func TestDamagedKeys(t *testing.T) {
 	t.Parallel()
