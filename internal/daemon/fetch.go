@@ -188,7 +188,7 @@ func (f *Fetch) open(ctx context.Context, section *config.Fetch) (mailbox, error
 		return mailbox{}, err
 	}
 	box := mailbox{every: s.Every, Account: fetch.Account{
-		Name: s.Title(), Mailbox: s.Mailbox(), Host: s.Source.Host,
+		Name: s.Title(), Mailbox: s.Mailbox(), Host: s.Source.Host, Destination: destination(s),
 		Policy: fetch.Policy{
 			Keep: s.Keep, DeleteAfter: s.DeleteAfter, MaxSize: int64(s.MaxSize), OnlyNew: s.OnlyNew,
 			Batch: s.Batch, Limit: s.Limit,
@@ -203,6 +203,14 @@ func (f *Fetch) open(ctx context.Context, section *config.Fetch) (mailbox, error
 	box.SignIn, wrong[1] = f.signIn(ctx, s)
 	box.Sink, wrong[2] = f.openSink(s)
 	return box, errors.Join(wrong[:]...)
+}
+
+// destination names the destination of a section for the journal.
+func destination(s *config.Fetch) string {
+	if s.Recipient == "" {
+		return s.To.String()
+	}
+	return s.To.String() + " " + s.Recipient
 }
 
 // resolved gives a section with paths that can be opened.

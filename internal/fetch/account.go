@@ -28,6 +28,10 @@ type Account struct {
 	SignIn func(context.Context, *pop3client.Client) error
 	// Sink is where the messages go. Several accounts may share one.
 	Sink sink.Sink
+	// Destination names what Sink is, for ever, such as maildir:/home/alice/Maildir.
+	// What was stored in another one is not deleted on the server: nobody knows
+	// whether that is still there. Empty: it is always the same.
+	Destination string
 
 	Policy Policy
 	Header Header
@@ -76,6 +80,14 @@ func (a *Account) check() error {
 		return errors.New("an account needs Dial, SignIn and Sink")
 	}
 	return a.Header.check()
+}
+
+// place names the destination in the journal.
+func (a *Account) place() uid {
+	if a.Destination == "" {
+		return uid{}
+	}
+	return placeOf(a.Destination)
 }
 
 // deletes says whether a message that was stored at that time, in seconds, is to be

@@ -24,6 +24,9 @@ func (s *session) plan(ctx context.Context) error {
 		if len(t.deleted) > 0 { // an earlier session deleted, and QUIT had no answer
 			note(record{kind: kindBegin})
 		}
+		if here := s.account.place(); here != (uid{}) && here != t.place {
+			note(record{kind: kindPlace, uid: here})
+		}
 		p.table = t
 		p.plan(s.items)
 		s.read = slices.ContainsFunc(s.items, func(it item) bool { return it.action == Compare })
@@ -48,11 +51,11 @@ func (s *session) plan(ctx context.Context) error {
 	return nil
 }
 
-// digests gives what is stored.
+// digests gives what is stored in the destination.
 func (t *table) digests() map[digest]struct{} {
 	all := make(map[digest]struct{}, len(t.entries))
 	for _, e := range t.entries {
-		if e.state.safe() {
+		if e.state.safe() && e.flags&flagElsewhere == 0 {
 			all[e.digest] = struct{}{}
 		}
 	}
@@ -66,6 +69,9 @@ func (s *session) tell(p *planner) {
 	}
 	if p.kept > 0 {
 		s.warn(fmt.Sprintf("%d messages have been deleted on the server at least %d times, and it keeps them", p.kept, manyKept))
+	}
+	if p.elsewhere > 0 {
+		s.warn(fmt.Sprintf("%d messages were stored in another destination before, and stay on the server: remove them with a mail program, or fetch them once more with another state directory", p.elsewhere))
 	}
 	if p.doubtful > 0 {
 		s.warn(fmt.Sprintf("fetching was interrupted: %d messages may be stored a second time now", p.doubtful))

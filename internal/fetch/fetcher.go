@@ -144,6 +144,9 @@ func (f *Fetcher) Plan(ctx context.Context, a Account) ([]Planned, error) {
 		return nil, &stepError{a.Name, a.Host, "reading its journal", err}
 	}
 	table.apply(&record{kind: kindBegin})
+	if here := a.place(); here != (uid{}) {
+		table.apply(&record{kind: kindPlace, uid: here})
+	}
 	s := newSession(newRound(&a, &observer{}))
 	if err := s.connect(ctx); err != nil {
 		return nil, err

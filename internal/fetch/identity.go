@@ -22,6 +22,9 @@ func uidOf(text string) uid { return hashed('u', []byte(text)) }
 // uidOfContent names a message that has no UID, or shares one, by what is in it.
 func uidOfContent(d digest) uid { return hashed('c', d[:]) }
 
+// placeOf names a destination.
+func placeOf(destination string) uid { return hashed('p', []byte(destination)) }
+
 func hashed(space byte, name []byte) uid {
 	h := sha256.New()
 	h.Write([]byte{space})

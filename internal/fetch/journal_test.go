@@ -42,6 +42,7 @@ func hashed32(n int) (d [32]byte) {
 func everyKind() []record {
 	return []record{
 		{kind: kindMet},
+		{kind: kindPlace, uid: placeOf("here")},
 		{kind: kindKnown, uid: number(1), time: 1_700_000_000},
 		{kind: kindBegin},
 		{kind: kindSeen, uid: number(2), nonce: nonce{1, 2, 3}},
@@ -63,13 +64,14 @@ func everyKind() []record {
 		{kind: kindAmbiguous, uid: number(6)},
 		storedRecord(4),
 		{kind: kindSettled},
+		{kind: kindPlace, uid: placeOf("there")},
 		{kind: kindTold, uid: number(3)},
 		{kind: kindDeleted, uid: number(4)},
 	}
 }
 
 func sameTable(a, b *table) bool {
-	return maps.Equal(a.entries, b.entries) && a.met == b.met && a.serial == b.serial && a.named == b.named && a.renewed == b.renewed && a.epoch == b.epoch &&
+	return maps.Equal(a.entries, b.entries) && a.met == b.met && a.serial == b.serial && a.named == b.named && a.renewed == b.renewed && a.place == b.place && a.epoch == b.epoch &&
 		maps.EqualFunc(a.failures, b.failures, func(x, y *failure) bool { return *x == *y })
 }
 

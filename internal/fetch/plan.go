@@ -103,6 +103,7 @@ type planner struct {
 	hides bool // the server lists nothing that was read in a session that ended in QUIT
 
 	ambiguous []uid // UIDs that turn out to be worth nothing
+	elsewhere int   // messages that are stored in another destination
 	kept      int   // messages that the server keeps although they are deleted again and again
 	doubtful  int   // messages that may be stored already, and nobody can be asked
 	renewed   bool  // no UID is known any more
@@ -212,10 +213,13 @@ func (p *planner) decideSafe(it *item, e *entry) {
 		it.action, it.reason = Compare, "it was fetched before, and the server has to be told again"
 	case !deletes:
 		it.reason = "it was fetched before"
+	case e.flags&flagElsewhere != 0:
+		p.elsewhere++
+		it.reason = "it was stored in another destination"
 	case asked:
 		it.reason = "the server keeps it, although it was deleted"
 	case e.epoch != p.table.epoch && e.commits() < manyKept && it.byUID() && reusable(it.text):
-		it.action, it.reason = Compare, "its UID is a number, which another message may have by now"
+		it.action, it.reason = Compare, "another message may have its UID by now"
 	default:
 		it.action = Delete
 	}

@@ -214,3 +214,44 @@ func TestForgetting(t *testing.T) {
 		}
 	})
 }
+
+// What is stored in one destination is not deleted on the server once another
+// is named, nor is it fetched again; what is new goes there.
+func TestDestinationChanges(t *testing.T) {
+	t.Parallel()
+	f, m := faultfs.New(), newModel(5)
+	var warnings []string
+	fetcher := New(Options{State: f.Root(), Observe: func(e Event) {
+		if e.Kind == Warned {
+			warnings = append(warnings, e.Text)
+		}
+	}})
+	round := func(to *destination, name string, p Policy) Report {
+		a := m.account(to, p)
+		a.Destination = name
+		return fetcher.Once(t.Context(), []Account{a})[0]
+	}
+	first, second := exactly(), exactly()
+	if r := round(first, "first", Policy{Keep: true}); r.Err != nil || r.Fetched != 5 || len(warnings) > 0 {
+		t.Fatalf("%+v, %v", r, warnings)
+	}
+	m.letters = append(m.letters, letter{uid: "uid-new-abcdefgh", text: "new\r\n"})
+	for again := range 2 {
+		if r := round(second, "second", Policy{}); r.Err != nil || r.Fetched != 1-again || m.left() != 5 || len(warnings) != 1+again {
+			t.Fatalf("%+v, %d are left, %v", r, m.left(), warnings)
+		}
+	}
+	if err := second.check([]string{"new\r\n"}, 0); err != nil {
+		t.Error(err)
+	}
+	// New UIDs for the same messages make them no less there than elsewhere.
+	for i := range m.letters {
+		m.letters[i].uid += "-renewed"
+	}
+	if r := round(second, "second", Policy{}); r.Err != nil || m.left() != 0 {
+		t.Fatalf("%+v, %d are left", r, m.left())
+	}
+	if err := second.check(append(texts(5), "new\r\n"), 0); err != nil {
+		t.Error(err)
+	}
+}

@@ -53,12 +53,13 @@ const (
 	kindRenewed   kind = 'r' // it gives others than before
 	kindSettled   kind = 'z' // and by now all of them are known
 	kindEpoch     kind = 'o' // number: so many sessions have deleted something
+	kindPlace     kind = 'p' // place: messages go there from now on
 )
 
 // general says that a record is about no single message.
 func (k kind) general() bool {
 	switch k {
-	case kindBegin, kindCommitted, kindMet, kindSerial, kindNamed, kindRenewed, kindSettled, kindEpoch:
+	case kindBegin, kindCommitted, kindMet, kindSerial, kindNamed, kindRenewed, kindSettled, kindEpoch, kindPlace:
 		return true
 	}
 	return false
@@ -67,7 +68,7 @@ func (k kind) general() bool {
 // record is one record. Which fields count follows from the kind.
 type record struct {
 	kind    kind
-	uid     uid
+	uid     uid // or a place
 	nonce   nonce
 	digest  digest
 	octets  int64 // or another number
@@ -81,7 +82,7 @@ func (r *record) append(b []byte) []byte {
 	if r.kind == kindEpoch {
 		return appendNumber(b, r.octets)
 	}
-	if r.kind.general() {
+	if r.kind.general() && r.kind != kindPlace {
 		return b
 	}
 	b = append(b, r.uid[:]...)
@@ -140,12 +141,12 @@ func (d *decoder) record() (r record) {
 		r.octets = d.number()
 		return r
 	}
-	if r.kind.general() {
+	if r.kind.general() && r.kind != kindPlace {
 		return r
 	}
 	copy(r.uid[:], d.octets(len(r.uid)))
 	switch r.kind {
-	case kindDeleted, kindGone, kindTold:
+	case kindDeleted, kindGone, kindTold, kindPlace:
 	case kindSeen:
 		copy(r.nonce[:], d.octets(len(r.nonce)))
 		r.time = d.number()

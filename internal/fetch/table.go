@@ -18,13 +18,14 @@ const (
 // safe says that the destination has the message.
 func (s state) safe() bool { return s >= stateStored && s <= stateCommitted }
 
-// flags say more of a message. All but the lowest two bits count how often it was
-// deleted and committed.
+// flags say more of a message. All but the lowest three bits count how often it
+// was deleted and committed.
 type flags uint8
 
 const (
 	flagAmbiguous flags = 1 << iota // its UID is worth nothing
 	flagTold                        // it was read in a session that ended in QUIT
+	flagElsewhere                   // it is stored in another place than where messages go now
 	oneCommit
 )
 
@@ -61,6 +62,7 @@ type table struct {
 	serial   bool  // the server cannot take commands ahead
 	named    bool  // the server gives UIDs
 	renewed  bool  // others than before, and not all of them are known yet
+	place    uid   // where messages go; zero: it was not said
 
 	// epoch is how many sessions have deleted something, or may have. After each
 	// of them a number may be the UID of another message.
@@ -109,7 +111,22 @@ func (t *table) applyGeneral(r *record) {
 		t.renewed = false
 	case kindEpoch:
 		t.epoch = uint32(r.octets)
+	case kindPlace:
+		t.move(r.uid)
 	}
+}
+
+// move makes place where messages go. What is stored is elsewhere then.
+func (t *table) move(place uid) {
+	if t.place != (uid{}) && t.place != place {
+		for u, e := range t.entries {
+			if e.state.safe() {
+				e.flags |= flagElsewhere
+				t.entries[u] = e
+			}
+		}
+	}
+	t.place = place
 }
 
 func (t *table) applyTo(e *entry, r *record) {
@@ -178,6 +195,9 @@ func (t *table) records(yield func(*record) bool) {
 		if g.is && !yield(&record{kind: g.kind}) {
 			return
 		}
+	}
+	if t.place != (uid{}) && !yield(&record{kind: kindPlace, uid: t.place}) {
+		return
 	}
 	if t.epoch > 0 && !yield(&record{kind: kindEpoch, octets: int64(t.epoch)}) {
 		return
