@@ -1,14 +1,15 @@
 SHELL := /bin/bash -e -o pipefail
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
-PUBLIC      := ./maildrop/... ./pop3/... ./pop3server/... ./sasl/...
+PORTABLE    := ./maildrop/... ./pop3/... ./pop3client/... ./pop3server/... ./pop3test/... ./sasl/... ./internal/fetch/...
 FUZZTIME    ?= 10s
+STRIKES     ?= 600
 BENCHFLAGS  ?= -write
 
-.PHONY: help test race lint cross fuzz interop bench
+.PHONY: help test race lint cross fuzz interop prove-fetch bench
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\): ## /\1\t/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' $(MAKEFILE_LIST)
 
 test: ## run the tests; needs nothing but Go
 	go test ./...
@@ -29,8 +30,8 @@ cross: ## build and vet for the other platforms
 		GOOS=linux GOARCH=$$arch go build ./...; \
 		GOOS=darwin GOARCH=$$arch go build ./...; \
 		GOOS=darwin GOARCH=$$arch go vet ./...; \
-		GOOS=windows GOARCH=$$arch go build $(PUBLIC); \
-		GOOS=windows GOARCH=$$arch go vet $(PUBLIC); \
+		GOOS=windows GOARCH=$$arch go build $(PORTABLE); \
+		GOOS=windows GOARCH=$$arch go vet $(PORTABLE); \
 	done
 
 fuzz: ## run each fuzz target for FUZZTIME
@@ -45,6 +46,10 @@ interop: ## run other people's clients and servers; installs them, needs Debian 
 	test/interop/install
 	cd test/interop && go test -tags interop -count 1 -timeout 15m
 
-bench: ## measure beside Dovecot into docs/BENCHMARKS.md; needs Debian and root
+prove-fetch: ## kill fetchers STRIKES times in each mode into docs/EXACTLY-ONCE.md; takes an hour or two, needs Debian and root
+	test/interop/install
+	cd test/interop && go test -tags interop -count 1 -timeout 6h -run '^TestExactlyOnce$$' -v -args -strikes $(STRIKES) -write
+
+bench: ## measure beside Dovecot, fetchmail, mpop and getmail6 into docs/BENCHMARKS.md; needs Debian and root
 	test/interop/install
 	go run ./bench $(BENCHFLAGS)

@@ -66,6 +66,8 @@ type bed struct {
 	space      *rig.Space
 	tls        *tls.Config
 	contestant []*contestant
+	program    string // path of ours
+	boxes      map[string]*box
 
 	polled []int64                      // octets of each polled account
 	read   [readers][][sha256.Size]byte // digests of the messages of each account that is read
@@ -75,11 +77,12 @@ type bed struct {
 func account(kind string, i int) string { return rig.Account(fmt.Sprintf("%s%04d", kind, i)) }
 
 func newBed(space *rig.Space, stock bool) (*bed, error) {
-	b := &bed{space: space}
+	b := &bed{space: space, boxes: map[string]*box{}}
 	var names []string
 	for kind, n := range map[string]int{
 		"poll": pollers, "idle": idlers, "read": readers, "hoard": 1,
 		"ours": recipients, "theirs": recipients, "stock": recipients,
+		"fetch": 3, "fetched": 1, "many": manyAccounts,
 	} {
 		for i := range n {
 			names = append(names, account(kind, i))
@@ -115,11 +118,11 @@ func (b *bed) startAll(stock bool) error {
 }
 
 func (b *bed) startPostwain() error {
-	program, err := rig.Build(b.space.Dir)
-	if err != nil {
+	var err error
+	if b.program, err = rig.Build(b.space.Dir); err != nil {
 		return err
 	}
-	p, err := b.space.Postwain(program, "[limits]\nconnections = 5000\nlmtp_connections = 100\n")
+	p, err := b.space.Postwain(b.program, "[limits]\nconnections = 5000\nlmtp_connections = 100\n")
 	if err != nil {
 		return err
 	}
@@ -142,6 +145,9 @@ func (b *bed) startDovecot(name, recipient string, stock bool) error {
 	})
 	return nil
 }
+
+// dovecot is the server that fetchers fetch from.
+func (b *bed) dovecot() *rig.Server { return b.contestant[1].Server }
 
 func (b *bed) stop() error {
 	var errs []error

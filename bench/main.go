@@ -1,10 +1,11 @@
 //go:build linux
 
-// Command bench measures Postwain and Debian's Dovecot side by side, on the
-// same mail and in turns, and prints their ratios.
+// Command bench measures Postwain beside Debian's Dovecot, and postwain fetch
+// beside Debian's fetchmail, mpop and getmail6, on the same mail and in turns,
+// and prints their ratios.
 //
-// It runs on Linux, as root, with the packages dovecot-pop3d and dovecot-lmtpd
-// installed. What the servers send is compared octet for octet while they are
+// It runs on Linux, as root, with the packages that test/interop/install
+// installs. What the servers send is compared octet for octet while they are
 // measured. Processor time is the servers' alone; the load generator's is not
 // counted.
 package main
@@ -18,6 +19,9 @@ import (
 
 	"github.com/postwain/postwain/test/rig"
 )
+
+// diskSize is what the disk may grow to, in octets.
+const diskSize = 12 << 30
 
 func main() {
 	if err := run(); err != nil {
@@ -36,18 +40,18 @@ func run() (err error) {
 	if err != nil {
 		return err
 	}
-	disk, err := newDisk()
+	disk, err := rig.NewDisk(diskSize)
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, disk.close()) }()
-	space, err := rig.NewSpace(disk.mount)
+	defer func() { err = errors.Join(err, disk.Close()) }()
+	space, err := rig.NewSpace(disk.Mount)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, space.Close()) }()
 
-	report := report{rounds: *rounds, machine: describeMachine(space.Dir)}
+	report := report{rounds: *rounds, machine: rig.DescribeMachine(space.Dir)}
 	fmt.Println(report.machine)
 	bed, err := newBed(space, *stock)
 	if err != nil {
@@ -64,6 +68,9 @@ func run() (err error) {
 		if err := report.measure(bed, row); err != nil {
 			return fmt.Errorf("%s: %w", row.name, err)
 		}
+	}
+	if err := report.fetch.measure(bed, pattern); err != nil {
+		return err
 	}
 	if report.limits, err = measureLimits(space.Dir); err != nil {
 		return err

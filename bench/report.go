@@ -15,6 +15,7 @@ type report struct {
 	machine string
 	names   []string // of the contestants, ours first and then Dovecot
 	results []result
+	fetch   fetchReport
 	limits  []limit
 }
 
@@ -113,6 +114,8 @@ func (r *report) text() string {
 	for _, res := range r.results {
 		fmt.Fprintln(w, strings.Join(res.cells(), "\t"))
 	}
+	w.Flush()
+	b.WriteString(r.fetch.text())
 	fmt.Fprintln(w, "\nthe machine itself")
 	for _, l := range r.limits {
 		fmt.Fprintf(w, "%s\t%s\n", l.name, l.value)
@@ -143,7 +146,8 @@ acknowledged was synced to the disk and counted there.
 	for _, res := range r.results {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(res.cells(), " | "))
 	}
-	b.WriteString("\nWhat the machine itself can do:\n\n| | |\n|---|---|\n")
+	b.WriteString(r.fetch.markdown())
+	b.WriteString("\n## The machine\n\nWhat the machine itself can do:\n\n| | |\n|---|---|\n")
 	for _, l := range r.limits {
 		fmt.Fprintf(&b, "| %s | %s |\n", l.name, l.value)
 	}

@@ -63,7 +63,7 @@ type client struct {
 	fetch func(context.Context, job) ([][]byte, error)
 }
 
-var clients = []client{fetchmail, mpop, getmail, curl, mutt, poplib, netPOP3, netPop}
+var clients = []client{postwainFetch, fetchmail, mpop, getmail, curl, mutt, poplib, netPOP3, netPop}
 
 // results is the table that is printed at the end.
 type results struct {

@@ -37,9 +37,9 @@ var mutt = client{
 		}
 		rc := fmt.Sprintf(`set pop_host="%s://%s:%s/" pop_user=%q pop_pass=%q pop_delete=%s pop_last=no
 set ssl_starttls=%s ssl_force_tls=%s ssl_ca_certificates_file=%q certificate_file=""
-set spoolfile=%q mbox_type=Maildir move=no quit=yes wait_key=no
+set folder=%q spoolfile=%q mbox_type=Maildir move=no quit=yes wait_key=no
 push "<fetch-mail><quit>"
-`, scheme, rig.Host, j.port(), j.account, rig.Password, remove, secure, secure, j.authority, j.out)
+`, scheme, rig.Host, j.port(), j.account, rig.Password, remove, secure, secure, j.authority, j.state, j.out)
 		path := filepath.Join(j.state, "muttrc")
 		if err := os.WriteFile(path, []byte(rc), 0o600); err != nil {
 			return nil, err

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"time"
 )
 
 // run runs a program with the environment variables of extra added, and gives
@@ -18,6 +19,7 @@ func run(ctx context.Context, extra []string, name string, args ...string) ([]by
 	cmd.Env = append(os.Environ(), append(extra, "LC_ALL=C.UTF-8")...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	cmd.WaitDelay = 5 * time.Second // what it has started may live on
 	if err := cmd.Run(); err != nil {
 		return stdout.Bytes(), fmt.Errorf("%s: %w\n%s%s", name, err, stdout.Bytes(), stderr.Bytes())
 	}

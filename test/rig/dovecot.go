@@ -14,6 +14,7 @@ type Server struct {
 	POP3  int    // port of 127.0.0.1, clear and STLS
 	POP3S int    // port of 127.0.0.1, TLS from the first octet
 	LMTP  int    // port of 127.0.0.1
+	IMAP  int    // port of 127.0.0.1, in clear; Dovecot's alone
 	Unix  string // path of the LMTP socket
 }
 
@@ -33,7 +34,7 @@ var dovecotConf = template.Must(template.New("dovecot.conf").Parse(`
 base_dir = {{.Dir}}/run
 state_dir = {{.Dir}}/state
 log_path = /dev/stderr
-protocols = pop3 lmtp
+protocols = pop3 imap lmtp
 listen = 127.0.0.1
 mail_location = maildir:{{.Space.Mail}}/%d/%n
 mail_uid = {{.MailID}}
@@ -86,6 +87,14 @@ service pop3 {
 {{if not .Style.Stock}}  service_count = 0
   process_min_avail = {{.Style.Processes}}
 {{end}}}
+service imap-login {
+  inet_listener imap {
+    port = {{.IMAP}}
+  }
+  inet_listener imaps {
+    port = 0
+  }
+}
 service lmtp {
   inet_listener lmtp {
     port = {{.LMTP}}
@@ -123,11 +132,11 @@ func (s *Space) Dovecot(style DovecotStyle) (*Server, error) {
 	if err := Own(home); err != nil {
 		return nil, err
 	}
-	ports, err := freePorts(3)
+	ports, err := freePorts(4)
 	if err != nil {
 		return nil, err
 	}
-	v := &Server{POP3: ports[0], POP3S: ports[1], LMTP: ports[2], Unix: filepath.Join(dir, "lmtp.sock")}
+	v := &Server{POP3: ports[0], POP3S: ports[1], LMTP: ports[2], IMAP: ports[3], Unix: filepath.Join(dir, "lmtp.sock")}
 	conf := filepath.Join(dir, "dovecot.conf")
 	f, err := os.Create(conf)
 	if err != nil {
@@ -135,7 +144,7 @@ func (s *Space) Dovecot(style DovecotStyle) (*Server, error) {
 	}
 	err = dovecotConf.Execute(f, map[string]any{
 		"Dir": dir, "Space": s, "Style": style, "MailID": MailID, "Domain": Domain, "Host": Host,
-		"POP3": v.POP3, "POP3S": v.POP3S, "LMTP": v.LMTP, "Unix": v.Unix,
+		"POP3": v.POP3, "POP3S": v.POP3S, "LMTP": v.LMTP, "IMAP": v.IMAP, "Unix": v.Unix,
 		"LoginClients": 2*style.Connections + 100, "AuthClients": 4*style.Connections + 1000,
 	})
 	if err != nil {

@@ -112,11 +112,13 @@ func MakeMaildir(path string) error {
 }
 
 // Own gives path and everything below it to [MailID].
-func Own(path string) error {
+func Own(path string) error { return own(path, MailID) }
+
+func own(path string, id int) error {
 	return filepath.WalkDir(path, func(p string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		return os.Lchown(p, MailID, MailID)
+		return os.Lchown(p, id, id)
 	})
 }

@@ -1,6 +1,6 @@
 //go:build linux
 
-package main
+package rig
 
 import (
 	"fmt"
@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// describeMachine says what the figures depend on.
-func describeMachine(dir string) string {
+// DescribeMachine says what figures that were measured in a directory depend on.
+func DescribeMachine(dir string) string {
 	return fmt.Sprintf("Machine: %s, %d cores, Linux %s, %s, %s; Dovecot %s.",
 		processor(), runtime.NumCPU(), kernel(), fileSystem(dir), runtime.Version(), dovecotVersion())
 }
@@ -60,4 +60,17 @@ func dovecotVersion() string {
 		return err.Error()
 	}
 	return strings.TrimSpace(string(out))
+}
+
+// Versions gives the versions of Debian packages, separated by commas.
+func Versions(packages ...string) string {
+	var all []string
+	for _, p := range packages {
+		out, err := exec.Command("dpkg-query", "--show", "--showformat", "${Package} ${Version}", p).Output()
+		if err != nil {
+			out = []byte(p + " ?")
+		}
+		all = append(all, string(out))
+	}
+	return strings.Join(all, ", ")
 }
