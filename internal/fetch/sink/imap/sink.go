@@ -49,7 +49,10 @@ func (b *mailbox) Put(ctx context.Context, m sink.Message, r io.Reader) error {
 	defer context.AfterFunc(b.life, cancel)()
 	sum := sha256.New()
 	text, err := spool.Take(ctx, b.o.Spool, io.TeeReader(&wireLines{r: r}, sum))
-	if err != nil {
+	switch {
+	case err != nil && b.closed.Load():
+		return fmt.Errorf("imap: %s: %w: %w", b.o.Address, errClosed, err)
+	case err != nil:
 		return err
 	}
 	defer text.Close()
