@@ -44,15 +44,15 @@ func (b *mailbox) Close() error {
 
 // Put appends a message that is not there yet.
 func (b *mailbox) Put(ctx context.Context, m sink.Message, r io.Reader) error {
+	if b.closed.Load() {
+		return fmt.Errorf("imap: %s: %w", b.o.Address, errClosed)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(b.life, cancel)()
 	sum := sha256.New()
 	text, err := spool.Take(ctx, b.o.Spool, io.TeeReader(&wireLines{r: r}, sum))
-	switch {
-	case err != nil && b.closed.Load():
-		return fmt.Errorf("imap: %s: %w: %w", b.o.Address, errClosed, err)
-	case err != nil:
+	if err != nil {
 		return err
 	}
 	defer text.Close()
