@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/postwain/postwain/internal/config"
 	"github.com/postwain/postwain/internal/fetch/secret"
@@ -144,9 +145,13 @@ func (f *Fetch) openSMTP(s *config.Fetch) (sink.Sink, error) {
 	return f.keepOpen(smtp.New(o))
 }
 
+// settle is many times what an IMAP server needs to store a message that it has
+// got, and short beside the pause between two runs.
+const settle = 2 * time.Second
+
 // openIMAP makes the sink of a mailbox on an IMAP server.
 func (f *Fetch) openIMAP(s *config.Fetch) (sink.Sink, error) {
-	o := imap.Options{Address: s.To.Addr(), Mailbox: s.To.Mailbox}
+	o := imap.Options{Address: s.To.Addr(), Mailbox: s.To.Mailbox, Settle: settle}
 	switch {
 	case s.ToPlaintext:
 		o.Security = imap.Plaintext

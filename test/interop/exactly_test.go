@@ -179,7 +179,7 @@ func wantedStrikes(tb trouble, c contestant) int {
 // strike it so often.
 func (a *arena) play(c contestant, tb trouble, keep bool, wanted int) (sum tally, err error) {
 	letters := numberedLetters(lettersPerTrial)
-	whole, err := a.measure(c.Fetcher, letters, keep)
+	whole, err := a.measure(c, letters, keep)
 	if err != nil {
 		return sum, err
 	}

@@ -59,6 +59,10 @@ type Options struct {
 	// Timeout is how long the server may be silent. A session that is idle for
 	// that long is ended. Zero: 5 minutes.
 	Timeout time.Duration
+	// Settle is how long to wait before a mailbox is listed. A server may still
+	// be storing what a client that was killed has sent, and then it is not in
+	// the list. Zero: not at all.
+	Settle time.Duration
 	// Dialer connects. Nil: a net.Dialer.
 	Dialer Dialer
 	// Spool is where a message of more than 64 KiB waits until its size is

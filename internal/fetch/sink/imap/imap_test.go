@@ -245,6 +245,30 @@ func TestPut(t *testing.T) {
 	}
 }
 
+// A mailbox is listed when the server has had time to store what a client that
+// was killed has sent.
+func TestSettle(t *testing.T) {
+	t.Parallel()
+	o := newRig(t, nil).options()
+	o.Settle = 50 * time.Millisecond
+	s := mustSink(t, o)
+	began := time.Now()
+	for n := range 2 {
+		if err := put(t, s, fmt.Sprint("k", n), letter(n)); err != nil {
+			t.Fatal(err)
+		}
+		if took := time.Since(began); took < o.Settle {
+			t.Errorf("after %v it is stored", took)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	o.Settle = time.Hour
+	if err := mustSink(t, o).Put(ctx, sink.Message{Key: "k"}, strings.NewReader("x")); !errors.Is(err, context.Canceled) {
+		t.Error(err)
+	}
+}
+
 // Every text over {a . CR LF} of up to 6 octets arrives in its wire form.
 func TestBytes(t *testing.T) {
 	t.Parallel()

@@ -8,6 +8,7 @@ import (
 	"io"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/emersion/go-imap/v2"
 
@@ -103,6 +104,9 @@ func (b *mailbox) open(ctx context.Context) error {
 		b.session.Close()
 		b.session = nil
 	}
+	if err := b.settle(ctx); err != nil {
+		return err
+	}
 	s, err := connect(ctx, &b.o)
 	if err != nil {
 		return err
@@ -119,6 +123,18 @@ func (b *mailbox) open(ctx context.Context) error {
 	b.session = s
 	s.forget = context.AfterFunc(b.life, func() { s.conn.Conn.Close() })
 	return nil
+}
+
+// settle waits until a server has stored what was sent to it before.
+func (b *mailbox) settle(ctx context.Context) error {
+	t := time.NewTimer(b.o.Settle)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // append stores the message by APPEND.
