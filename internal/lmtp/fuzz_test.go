@@ -77,7 +77,7 @@ func FuzzSession(f *testing.F) {
 // FuzzNames resolves whatever is a mailbox: no name is empty, can leave a
 // directory or has a control character, and quoting makes no difference.
 func FuzzNames(f *testing.F) {
-	for _, s := range []string{"bob+x@example.org", `"a b\""@Mail.example.org`, "jürgen", `""`, `"../x"@[192.0.2.1]`, "@a,@b:c@d"} {
+	for _, s := range []string{"bob+x@example.org", `"a b\""@Mail.example.org`, "jürgen", `""`, `"../x"@[192.0.2.1]`, "@a,@b:c@d", `"0"@[@]`, "a@[/]"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -134,12 +134,15 @@ func scanDomain(s string) int {
 	return i
 }
 
+// scanLiteral is for an address in square brackets (RFC 5321 §4.1.3): of what the
+// grammar leaves to tags that nobody has registered, an "@" or a slash could make
+// it another account's name or path.
 func scanLiteral(s string) int {
 	for i := 1; i < len(s) && i < maxDomain; i++ {
 		switch c := s[i]; {
 		case c == ']' && i > 1:
 			return i + 1
-		case c <= ' ' || c >= '[' && c <= ']' || c == '>' || c >= 0x7F:
+		case c >= 0x7F || !isLetDig(c) && c != '.' && c != ':' && c != '-':
 			return 0
 		}
 	}
