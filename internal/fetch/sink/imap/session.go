@@ -36,8 +36,12 @@ func (s *session) channel() *tls.ConnectionState {
 	return &state
 }
 
-// alive says whether the session may still be used.
-func (s *session) alive() bool { return s.State() == imap.ConnStateSelected }
+// alive says whether the session may still be used. The library notes that the
+// mailbox is selected a moment after it says that SELECT is done.
+func (s *session) alive() bool {
+	state := s.State()
+	return state == imap.ConnStateSelected || state == imap.ConnStateAuthenticated
+}
 
 // connect opens a session. The mailbox is opened for reading only, so that
 // looking at it changes nothing.
