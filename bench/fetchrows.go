@@ -13,7 +13,7 @@ const (
 	roundTripOfLink = 50 * time.Millisecond
 	fetchRounds     = 3 // how often each fetcher takes its turn
 	perBig          = 10000
-	perSmall        = 200 // messages for those that would take half an hour
+	perSmall        = 100 // messages for those that would take half an hour
 )
 
 // haul is something that is measured, once in each round.
