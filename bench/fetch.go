@@ -112,8 +112,9 @@ func mostMemory(pid int) (float64, error) {
 
 // plainLoop is how many seconds it takes to write the messages of a box into a
 // Maildir, as many at a time as there are workers: each is written, synced and
-// renamed, and in the end the directory is synced.
-func (b *bed) plainLoop(x *box, workers int) (seconds float64, err error) {
+// renamed, and in the end the directory is synced. If beside is not nil, it runs
+// at the same time, and the time is until both are over.
+func (b *bed) plainLoop(x *box, workers int, beside func() error) (seconds float64, err error) {
 	paths, err := filepath.Glob(filepath.Join(b.space.Maildir(x.account), "cur", "*"))
 	if err != nil {
 		return 0, err
@@ -131,13 +132,20 @@ func (b *bed) plainLoop(x *box, workers int) (seconds float64, err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	unix.Sync()
 	begin := time.Now()
+	other := make(chan error, 1)
+	go func() {
+		if beside == nil {
+			beside = func() error { return nil }
+		}
+		other <- beside()
+	}()
 	err = inParallel(workers, len(messages), func(i int) error {
 		return writeDurably(filepath.Join(dir, "tmp", fmt.Sprint(i)), filepath.Join(dir, "new", fmt.Sprint(i)), messages[i])
 	})
-	if err != nil {
-		return 0, err
+	if err == nil {
+		err = syncDir(filepath.Join(dir, "new"))
 	}
-	if err := syncDir(filepath.Join(dir, "new")); err != nil {
+	if err = errors.Join(err, <-other); err != nil {
 		return 0, err
 	}
 	return time.Since(begin).Seconds(), nil

@@ -8,12 +8,12 @@ import (
 )
 
 // What the zero Window means, and how many octets of commands may be without an
-// answer: so few that a server's socket holds them although it does not read,
+// answer: so few that the sockets hold them although the server does not read,
 // because it is itself waiting for this client to read.
 const (
 	windowCommands = 256
 	windowOctets   = 16 << 20
-	commandOctets  = 4 << 10
+	commandOctets  = 16 << 10
 )
 
 // Window is how much may be under way. Zero fields have defaults.

@@ -151,7 +151,7 @@ func TestPipelineWindow(t *testing.T) {
 	}
 }
 
-// Commands of more than 4 KiB are never under way, so that a server that waits
+// Commands of more than 16 KiB are never under way, so that a server that waits
 // for the client to read can hold them.
 func TestPipelineCommandOctets(t *testing.T) {
 	t.Parallel()
@@ -167,7 +167,7 @@ func TestPipelineCommandOctets(t *testing.T) {
 			}
 		}
 	})
-	if most := 4 << 10 / len("DELE 1000000000\r\n"); s.most > most || s.most < most-1 {
+	if most := 16 << 10 / len("DELE 1000000000\r\n"); s.most > most || s.most < most-1 {
 		t.Errorf("%d commands at a time, want %d", s.most, most)
 	}
 }

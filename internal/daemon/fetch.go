@@ -17,6 +17,7 @@ import (
 	"github.com/postwain/postwain/internal/fetch/sink"
 	"github.com/postwain/postwain/internal/fsx"
 	"github.com/postwain/postwain/internal/obs"
+	"github.com/postwain/postwain/internal/store/maildir"
 )
 
 // FetchOptions say what to fetch.
@@ -54,9 +55,11 @@ type Fetch struct {
 	state   string
 	fetcher *fetch.Fetcher
 	boxes   []mailbox
-	files   map[string]sink.Sink     // Maildirs and mbox files, by config.Destination.String
 	shared  map[string]chan struct{} // by remote mailbox: taken while there is a session
 	closers []io.Closer
+
+	maildirs map[string]*maildir.Inbox // by path
+	mboxes   map[string]sink.Sink
 }
 
 // mailbox is an account and what is not the engine's business.
@@ -115,8 +118,8 @@ func newFetch(o FetchOptions) *Fetch {
 		log = slog.New(warnings{log.Handler()})
 	}
 	return &Fetch{
-		options: o, log: obs.NewLog(log), files: make(map[string]sink.Sink),
-		shared: make(map[string]chan struct{}),
+		options: o, log: obs.NewLog(log), shared: make(map[string]chan struct{}),
+		maildirs: make(map[string]*maildir.Inbox), mboxes: make(map[string]sink.Sink),
 	}
 }
 

@@ -33,8 +33,10 @@ func (f *Fetch) openSink(s *config.Fetch) (sink.Sink, error) {
 		return nowhere{}, nil
 	}
 	switch s.To.Kind {
-	case config.ToMaildir, config.ToMbox:
-		return f.openFile(s.To)
+	case config.ToMaildir:
+		return f.openMaildir(s.To)
+	case config.ToMbox:
+		return f.openMbox(s.To)
 	case config.ToLMTP, config.ToSMTP:
 		return f.openSMTP(s)
 	case config.ToIMAP:
@@ -52,36 +54,45 @@ func (nowhere) Put(context.Context, sink.Message, io.Reader) error {
 }
 func (nowhere) Parallel() int { return 1 }
 func (nowhere) Exact() bool   { return true }
+func (nowhere) Sync() error   { return nil }
 func (nowhere) Close() error  { return nil }
 
-// openFile opens a Maildir or an mbox file, which the first message makes if it
-// is not there. All mailboxes that go to one share it, and so its syncs and its
-// lock.
-func (f *Fetch) openFile(d config.Destination) (sink.Sink, error) {
-	if s := f.files[d.String()]; s != nil {
+// openMbox opens an mbox file, which the first message makes if it is not
+// there. All mailboxes that go to one share it, and so its lock.
+func (f *Fetch) openMbox(d config.Destination) (sink.Sink, error) {
+	if s := f.mboxes[d.Path]; s != nil {
 		return s, nil
 	}
 	parent, name, err := f.openParent(d.Path)
 	if err != nil {
 		return nil, err
 	}
-	var s sink.Sink
-	if d.Kind == config.ToMbox {
-		if s, err = mbox.Open(parent, name); err == nil {
-			f.closers = append(f.closers, s)
-		}
-	} else {
-		var m *maildir.Inbox
-		if m, err = maildir.OpenInbox(maildir.InboxOptions{Parent: parent, Name: name, Log: f.log.Logger}); err == nil {
-			s = inbox.New(m, "")
-			f.closers = append(f.closers, m)
-		}
-	}
+	s, err := mbox.Open(parent, name)
 	if err != nil {
 		return nil, fmt.Errorf("to: %w", err)
 	}
-	f.files[d.String()] = s
+	f.closers = append(f.closers, s)
+	f.mboxes[d.Path] = s
 	return s, nil
+}
+
+// openMaildir opens a Maildir, which the first message makes if it is not there.
+// All mailboxes that go to one share what is known of it.
+func (f *Fetch) openMaildir(d config.Destination) (sink.Sink, error) {
+	m := f.maildirs[d.Path]
+	if m == nil {
+		parent, name, err := f.openParent(d.Path)
+		if err != nil {
+			return nil, err
+		}
+		m, err = maildir.OpenInbox(maildir.InboxOptions{Parent: parent, Name: name, Log: f.log.Logger})
+		if err != nil {
+			return nil, fmt.Errorf("to: %w", err)
+		}
+		f.closers = append(f.closers, m)
+		f.maildirs[d.Path] = m
+	}
+	return inbox.New(m.Batch(), ""), nil
 }
 
 // openParent opens, until Close, the directory that path is in, and gives the

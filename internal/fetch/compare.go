@@ -93,6 +93,7 @@ func (s *session) resolve(it *item, d digest, p *planner, met map[uid]struct{}) 
 
 // window is how much may be under way.
 func (s *session) window() (w pop3client.Window) {
+	w.Commands = window
 	s.journal.look(func(t *table) {
 		if t.serial {
 			w.Commands = 1

@@ -50,6 +50,7 @@ type counting struct {
 func (c *counting) Parallel() int { return 1 }
 func (c *counting) Exact() bool   { return true }
 func (c *counting) Close() error  { return nil }
+func (c *counting) Sync() error   { return nil }
 
 func (c *counting) Put(_ context.Context, _ sink.Message, r io.Reader) error {
 	for {

@@ -19,6 +19,7 @@ type scene struct {
 	name    string
 	policy  Policy
 	blind   bool           // the destination cannot be asked
+	lazy    bool           // it is durable after a Sync
 	server  func(m *model) // what the server does besides
 	rounds  int
 	n       int // messages
@@ -29,6 +30,8 @@ var scenes = []scene{
 	{name: "delete", n: 6, rounds: 2},
 	{name: "keep", policy: Policy{Keep: true}, n: 6, rounds: 2},
 	{name: "batches", policy: Policy{Batch: 2}, n: 5, rounds: 1},
+	{name: "delete, with syncs", n: 6, rounds: 2, lazy: true},
+	{name: "keep, with syncs", policy: Policy{Keep: true}, n: 6, rounds: 2, lazy: true},
 	{name: "delete, not exact", n: 5, rounds: 2, blind: true, doubled: 1},
 	{name: "keep, not exact", policy: Policy{Keep: true}, n: 5, rounds: 2, blind: true, doubled: 1},
 	{name: "numbers as UIDs", n: 4, rounds: 2, server: func(m *model) {
@@ -54,6 +57,7 @@ func (c *scene) run(f *faultfs.FS, wrap func(*Account)) (*model, *destination) {
 	if c.blind {
 		to = blindly()
 	}
+	to.lazy = c.lazy
 	m.powered(f)
 	to.disk = f.Root()
 	a := m.account(to, c.policy)
@@ -138,6 +142,11 @@ func (h *hasty) Put(_ context.Context, m sink.Message, r io.Reader) error {
 	return err
 }
 
+// unsynced is a destination that is never synced.
+type unsynced struct{ sink.Sink }
+
+func (unsynced) Sync() error { return nil }
+
 // careless is a destination that cannot be asked, and is taken for one that can.
 type careless struct{ sink.Sink }
 
@@ -168,6 +177,7 @@ func TestMutants(t *testing.T) {
 		{name: "the journal is not synced", scene: "keep, not exact", disk: skip(faultfs.SyncData)},
 		{name: "nor its directory", scene: "keep, not exact", disk: skip(faultfs.SyncDir)},
 		{name: "deleted before it is stored", scene: "delete", wrap: func(a *Account) { a.Sink = &hasty{destination: a.Sink.(*destination)} }},
+		{name: "the destination is not synced", scene: "delete, with syncs", wrap: func(a *Account) { a.Sink = unsynced{a.Sink} }},
 		{name: "no keys", scene: "delete", wrap: func(a *Account) { a.Sink = unkeyed{a.Sink, new(atomic.Int64)} }},
 		{name: "several at a time", scene: "delete, not exact", wrap: func(a *Account) { a.Sink = careless{a.Sink} }},
 	} {

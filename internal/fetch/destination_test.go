@@ -21,10 +21,12 @@ type destination struct {
 	refuse   func(key, text string) error      // after it was read
 	early    func(m sink.Message) (int, error) // stops reading after so many octets
 	hold     func(ctx context.Context)         // waits before it is stored
+	lazy     bool                              // a crash takes what was put after the last Sync
 
 	mu      sync.Mutex
 	keys    map[string]string
-	texts   []string // in the order in which they came
+	texts   []string    // in the order in which they came
+	late    [][2]string // keys and texts that wait for Sync
 	puts    int
 	running int
 	highest int // Puts at a time
@@ -36,7 +38,7 @@ func blindly() *destination { return &destination{parallel: 1, keys: map[string]
 func (d *destination) clone() *destination {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	c := &destination{exact: d.exact, parallel: d.parallel, keys: map[string]string{}, texts: slices.Clone(d.texts)}
+	c := &destination{exact: d.exact, lazy: d.lazy, parallel: d.parallel, keys: map[string]string{}, texts: slices.Clone(d.texts)}
 	for k, v := range d.keys {
 		c.keys[k] = v
 	}
@@ -79,7 +81,26 @@ func (d *destination) Put(ctx context.Context, m sink.Message, r io.Reader) erro
 			return err
 		}
 	}
+	if d.lazy {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.late = append(d.late, [2]string{m.Key, string(b)})
+		return nil
+	}
 	return d.store(m.Key, string(b))
+}
+
+func (d *destination) Sync() error {
+	d.mu.Lock()
+	late := d.late
+	d.late = nil
+	d.mu.Unlock()
+	for _, m := range late {
+		if err := d.store(m[0], m[1]); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *destination) store(key, text string) error {

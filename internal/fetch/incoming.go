@@ -25,6 +25,8 @@ func (e errTooLarge) Error() string { return fmt.Sprintf("it has more than %d oc
 // message; then the destination has never seen it end, and drops it.
 type incoming struct {
 	head  []byte
+	ahead []byte // of the body, read before
+	end   error  // of the body; nil: it goes on behind what was read before
 	body  io.Reader
 	most  int64                 // octets; 0: no limit
 	judge func(*incoming) error // at the end
@@ -45,6 +47,33 @@ func newIncoming(head []byte, body io.Reader) *incoming {
 	return &incoming{head: head, body: body, hash: sha256.New(), over: make(chan struct{})}
 }
 
+// readAhead reads from the wire what buf holds. all says that this was the
+// rest of the message: the wire is free.
+func (in *incoming) readAhead(buf []byte) (all bool) {
+	n := 0
+	for idle := 0; n < len(buf) && in.end == nil && idle < 100; idle++ {
+		var m int
+		if m, in.end = in.body.Read(buf[n:]); m > 0 {
+			idle = 0
+		}
+		n += m
+	}
+	in.ahead = buf[:n]
+	return in.end == io.EOF
+}
+
+// next gives octets of the body.
+func (in *incoming) next(p []byte) (n int, err error) {
+	if len(in.ahead) == 0 && in.end == nil {
+		return in.body.Read(p)
+	}
+	n = copy(p, in.ahead)
+	if in.ahead = in.ahead[n:]; len(in.ahead) == 0 {
+		err = in.end
+	}
+	return n, err
+}
+
 // Read gives io.EOF only at the end of a message that is whole and wanted.
 func (in *incoming) Read(p []byte) (n int, err error) {
 	if len(in.head) > 0 {
@@ -55,7 +84,7 @@ func (in *incoming) Read(p []byte) (n int, err error) {
 	if in.err != nil {
 		return 0, in.err
 	}
-	n, err = in.body.Read(p)
+	n, err = in.next(p)
 	in.octets += int64(n)
 	in.hash.Write(p[:n])
 	switch {

@@ -23,6 +23,9 @@ type journal struct {
 	name, mailbox string
 	lock          fsx.File
 	syncs         fsx.Group
+	// interrupted says that the last round, be it of another process, did not
+	// end well: what it sent may be on its way to the destination.
+	interrupted bool
 
 	file fsx.File // of the one who writes, like size
 	size int64    // of what is good
@@ -41,9 +44,11 @@ func openJournal(dir fsx.Dir, mailbox string) (*journal, error) {
 	var err error
 	// A file that was put in place of the journal may not be there after a power cut
 	// as long as its directory is not synced. Who died before that left a mark.
-	if j.lock, j.doubt, err = lock(dir, j.name+lockEnd); err != nil {
+	var before holder
+	if j.lock, before, err = lock(dir, j.name+lockEnd); err != nil {
 		return nil, err
 	}
+	j.doubt, j.interrupted = before.replacing, before != holder{}
 	if err := j.open(); err != nil {
 		j.close()
 		return nil, err
@@ -83,6 +88,10 @@ func (j *journal) close() error {
 	if j.file != nil {
 		err = j.file.Close()
 	}
+	if j.mu.Lock(); !j.doubt && !j.interrupted {
+		j.lock.Truncate(0) // in vain: then the next one is careful for nothing
+	}
+	j.mu.Unlock()
 	return errors.Join(err, j.lock.Close())
 }
 

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/postwain/postwain/internal/fetch/sink"
 	"github.com/postwain/postwain/internal/fsx"
 	"github.com/postwain/postwain/internal/fsx/faultfs"
 	"github.com/postwain/postwain/maildrop"
@@ -415,4 +416,39 @@ func FuzzJournal(f *testing.F) {
 		tab = newTable()
 		tab.load(strings.NewReader(file), int64(len(file)), "x", alice)
 	})
+}
+
+// A destination is told when a fetcher before was killed, or its round did not
+// end well, and only then.
+func TestDoubt(t *testing.T) {
+	t.Parallel()
+	f, m, to := faultfs.New(), newModel(1), exactly()
+	doubt := false
+	to.early = func(m sink.Message) (int, error) {
+		doubt = m.Doubt
+		return 0, nil
+	}
+	round := func(fail error) bool {
+		doubt = false
+		to.refuse = func(string, string) error { return fail }
+		m.letters = append(m.letters, letter{uid: fmt.Sprintf("uid-%d-of-another", m.logins), text: text(m.logins)})
+		once(f.Root(), m.account(to, Policy{Keep: true}))
+		m.sessions.Wait()
+		return doubt
+	}
+	for i, step := range []struct {
+		fail  error
+		doubt bool
+	}{{nil, false}, {errors.New("disk full"), false}, {nil, true}, {nil, false}} {
+		if round(step.fail) != step.doubt {
+			t.Errorf("round %d: doubt is %t", i, !step.doubt)
+		}
+	}
+	if _, err := openJournal(f.Root(), alice); err != nil { // and killed
+		t.Fatal(err)
+	}
+	f = f.Crash(faultfs.All())
+	if !round(nil) {
+		t.Error("after a kill there is no doubt")
+	}
 }

@@ -60,8 +60,11 @@ const maxAgain = 20
 
 // run runs sessions. After one that fetched something another one looks for
 // more: there are servers that list some hundreds at a time (quirk 1).
-func (r *round) run(ctx context.Context) error {
-	defer r.journal.compact() // in vain: then it is tried next time
+func (r *round) run(ctx context.Context) (err error) {
+	defer func() {
+		r.journal.interrupted = err != nil
+		r.journal.compact() // in vain: then it is tried next time
+	}()
 	least := math.MaxInt
 	for busy, again, looks := 0, 0, 0; looks < maxLooks; {
 		s := newSession(r)

@@ -15,10 +15,16 @@ import (
 )
 
 const (
+	// So many commands are without an answer at most. With half of them a link
+	// of 100 ms is full at 5,000 messages a second.
+	window = 1024
 	// So many commands and octets of messages are queued at most, so that
 	// deletions come in between and a stop is soon.
-	ahead       = 512
+	ahead       = window + window/4
 	aheadOctets = 32 << 20
+	// So much of a message is read before anybody stores it: the wire need not
+	// wait for a file to be made.
+	readAhead = 64 << 10
 	// A session without Policy.Batch ends after so many messages, when it has
 	// lasted so long: on a fast link a new session costs more than it saves.
 	defaultBatch = 1000
@@ -31,7 +37,7 @@ const (
 type transfer struct {
 	*session
 	pipe    *pop3client.Pipeline
-	work    []*item // to be deleted or fetched
+	todo    []*item // to be deleted or fetched
 	last    []*item // to be deleted when all is stored
 	hold    bool    // nothing is deleted before that
 	sent    []*item // the commands that are queued
@@ -41,6 +47,8 @@ type transfer struct {
 	running  int // messages being stored
 	most     int
 	finished chan struct{}
+	jobs     chan job
+	spare    chan *[readAhead]byte
 	keeper   keeper
 	refusal  error // of a DELE
 
@@ -52,23 +60,26 @@ type transfer struct {
 // noted on the disk: after a crash it must be known what QUIT may have deleted.
 // On an error, what is stored is in the journal.
 func (s *session) transfer(ctx context.Context) error {
-	t := &transfer{session: s, pipe: s.client.Pipeline(s.window()), keeper: keeper{journal: s.journal, last: time.Now()}}
+	t := &transfer{session: s, pipe: s.client.Pipeline(s.window()), keeper: keeper{session: s, last: time.Now()}}
 	if t.most = 1; s.account.Sink.Exact() {
 		t.most = max(1, s.account.Sink.Parallel())
 	}
 	t.finished = make(chan struct{}, t.most)
+	t.spare = make(chan *[readAhead]byte, t.most)
+	t.jobs = make(chan job)
+	defer close(t.jobs)
 	t.hold = s.numbered || s.bound
 	for i := range s.items {
 		switch it := &s.items[i]; {
 		case it.action == Fetch, it.action == Delete && !t.hold:
-			t.work = append(t.work, it)
+			t.todo = append(t.todo, it)
 		case it.action == Delete:
 			t.last = append(t.last, it)
 		}
 	}
 	err := t.run(ctx)
 	t.waitForAll()
-	if err2 := t.flush(); err == nil {
+	if err2 := t.keeper.flush(); err == nil {
 		err = err2
 	}
 	if broken := t.trouble(); broken != nil { // rather than what came of it
@@ -93,10 +104,10 @@ func (t *transfer) run(ctx context.Context) error {
 				t.wait()
 				continue
 			}
-			if err := t.flush(); err != nil || t.bound || t.keeper.none() && len(t.last) == 0 {
+			if err := t.keeper.flush(); err != nil || t.bound || t.keeper.none() && len(t.last) == 0 {
 				return err
 			}
-			t.hold, t.work, t.last = false, t.last, nil
+			t.hold, t.todo, t.last = false, t.last, nil
 			continue
 		}
 		reply, err := t.pipe.Next(ctx)
@@ -131,14 +142,6 @@ func (t *transfer) cut(ctx context.Context, pending int, err error) error {
 	return t.lost(ctx, t.sent[0], pending, err)
 }
 
-// flush makes the journal true on the disk.
-func (t *transfer) flush() error {
-	if err := t.keeper.flush(); err != nil {
-		return t.wrap("writing the journal", err)
-	}
-	return nil
-}
-
 // feed queues commands: first the deletion of what has become safe. Where that
 // gives others its number, it waits until these are safe as well.
 func (t *transfer) feed() {
@@ -147,14 +150,14 @@ func (t *transfer) feed() {
 			t.dele(it)
 		}
 	}
-	for len(t.work) > 0 && t.pipe.Pending() < ahead && t.queued < aheadOctets {
-		it := t.work[0]
+	for len(t.todo) > 0 && t.pipe.Pending() < ahead && t.queued < aheadOctets {
+		it := t.todo[0]
 		if it.action == Delete {
 			t.dele(it)
 		} else if t.full() {
-			t.remaining = len(t.work)
-			t.bound = t.bound || slices.ContainsFunc(t.work, (*item).keyed)
-			t.work = nil
+			t.remaining = len(t.todo)
+			t.bound = t.bound || slices.ContainsFunc(t.todo, (*item).keyed)
+			t.todo = nil
 			return
 		} else {
 			t.pipe.Retr(it.number, it.size)
@@ -162,7 +165,7 @@ func (t *transfer) feed() {
 			t.queued = plus(t.queued, it.size)
 			t.fetches++
 		}
-		t.work = t.work[1:]
+		t.todo = t.todo[1:]
 	}
 }
 
@@ -209,19 +212,54 @@ func (t *transfer) receive(ctx context.Context, it *item, body *pop3client.Body)
 	if !t.account.Sink.Exact() {
 		// After a crash this one may be in the destination, and no other.
 		t.journal.note(record{kind: kindStoring, uid: it.uid, time: time.Now().Unix()})
-		if err := t.flush(); err != nil {
+		if err := t.keeper.flush(); err != nil {
 			return err
 		}
 	}
 	in := newIncoming(t.account.Header.lines(t.account.Host, t.tls, time.Now()), body)
 	in.most = t.account.Policy.MaxSize
 	in.judge = func(in *incoming) error { return t.judge(it, in) }
+	buf := t.buffer()
+	all := in.readAhead(buf[:])
 	t.running++
-	go t.put(ctx, it, in)
+	select {
+	case t.jobs <- job{it, in, buf}:
+	default:
+		go t.work(ctx, job{it, in, buf})
+	}
+	if all {
+		return nil
+	}
 	if <-in.over; !in.ended {
 		t.waitForAll() // whether there is to be anything after it
 	}
 	return nil
+}
+
+// job is a message that is to be stored.
+type job struct {
+	item *item
+	in   *incoming
+	buf  *[readAhead]byte
+}
+
+// work stores one message and then others, as long as there are any.
+func (t *transfer) work(ctx context.Context, j job) {
+	for more := true; more; j, more = <-t.jobs {
+		t.put(ctx, j.item, j.in)
+		t.spare <- j.buf
+		t.finished <- struct{}{}
+	}
+}
+
+// buffer gives one that no message is in.
+func (t *transfer) buffer() *[readAhead]byte {
+	select {
+	case buf := <-t.spare:
+		return buf
+	default:
+		return new([readAhead]byte)
+	}
 }
 
 // wait waits until a message is stored, or is not.
@@ -252,7 +290,7 @@ func (t *transfer) judge(it *item, in *incoming) error {
 
 // put stores a message and sees to what comes of it.
 func (t *transfer) put(ctx context.Context, it *item, in *incoming) {
-	m := sink.Message{Key: keyOf(t.account.Mailbox, it.uid, it.nonce)}
+	m := sink.Message{Key: keyOf(t.account.Mailbox, it.uid, it.nonce), Doubt: t.journal.interrupted}
 	if it.size > 0 {
 		m.Size = plus(it.size, int64(len(in.head)))
 	}
@@ -267,7 +305,6 @@ func (t *transfer) put(ctx context.Context, it *item, in *incoming) {
 		t.mu.Unlock()
 	}
 	it.read = in.ended
-	t.finished <- struct{}{}
 }
 
 // outcome decides what the result of a Put means. It returns an error if the
@@ -293,28 +330,11 @@ func (t *transfer) outcome(ctx context.Context, it *item, in *incoming, err erro
 	return t.wrap("storing", fmt.Errorf("message %d: %w", it.number, err))
 }
 
-// safe notes that the destination has a message. One that it did not have
-// before is counted.
+// safe takes note of a message that the destination has taken.
 func (t *transfer) safe(it *item, in *incoming, isNew bool) error {
-	now := time.Now()
-	t.journal.note(record{kind: kindStored, uid: it.uid, digest: in.digest, octets: in.octets, time: now.Unix()})
-	if isNew {
-		t.session.mu.Lock()
-		t.fetched++
-		t.inARow = 0
-		delete(t.failed, it.uid)
-		t.report.Fetched++
-		t.report.Octets += in.octets
-		t.session.mu.Unlock()
-		t.send(Event{Kind: Stored, Number: it.number, Octets: it.size, UID: it.planned().UID})
-	}
-	if !t.account.Policy.deletes(now.Unix(), now) {
-		it = nil
-	}
-	if err := t.keeper.keep(it); err != nil {
-		return t.wrap("writing the journal", err)
-	}
-	return nil
+	return t.keeper.keep(kept{it, record{
+		kind: kindStored, uid: it.uid, digest: in.digest, octets: in.octets, time: time.Now().Unix(),
+	}, isNew})
 }
 
 // trouble is what has gone wrong in storing.

@@ -29,17 +29,25 @@ type Message struct {
 	Size int64
 	// Time is when it arrived. Zero: now.
 	Time time.Time
+	// Doubt says that whoever put messages before was ended in the middle, a
+	// moment ago perhaps: a destination that works on what it was sent then
+	// is to be waited for before it is asked what it has.
+	Doubt bool
 }
 
 // Sink is a destination.
 type Sink interface {
 	// Put stores everything that r gives until io.EOF as one message. Nil
-	// means that it survives a power cut, or that somebody else has answered
-	// for that. On any error, one from r included, no part of it will be
-	// seen, unless the error wraps ErrUnknownOutcome. It reads r to its end
-	// also where it has the message already: who has not read a message is not
-	// believed to have it. As many calls as Parallel says may run at a time.
+	// means that it will survive a power cut once Sync has returned nil, or
+	// that somebody else has answered for that. On any error, one from r
+	// included, no part of it will be seen, unless the error wraps
+	// ErrUnknownOutcome. It reads r to its end also where it has the message
+	// already: who has not read a message is not believed to have it. As many
+	// calls as Parallel says may run at a time.
 	Put(ctx context.Context, m Message, r io.Reader) error
+	// Sync makes durable what was put before. On an error none of it is
+	// sure to be: it must be put again.
+	Sync() error
 	// Parallel is how many calls of Put help: more make it no faster. It is 1
 	// where the outcome of a Put cannot be asked for after a crash, so that no
 	// more than one message can ever be doubled.

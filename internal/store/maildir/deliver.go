@@ -30,22 +30,23 @@ func (s *Store) Deliver(ctx context.Context, account string, in maildrop.Incomin
 	t, err := s.openInbox(d, path)
 	if err == nil {
 		defer t.close()
-		err = s.deliverOnce(ctx, d, t, in, r)
+		err = s.deliverOnce(ctx, d, t, in, r, func(name string) error { return s.arrived(d, t, name) })
 	}
 	return noRoom(err)
 }
 
-// deliverOnce delivers unless a message with the key of in is there.
-func (s *Store) deliverOnce(ctx context.Context, d *drop, t *target, in maildrop.Incoming, r io.Reader) error {
+// deliverOnce delivers unless a message with the key of in is there. Before
+// anybody else can take it for delivered, arrived is called with its name.
+func (s *Store) deliverOnce(ctx context.Context, d *drop, t *target, in maildrop.Incoming, r io.Reader, arrived func(name string) error) error {
 	if in.Key == "" {
-		return s.deliver(ctx, d, t, in, random(), r)
+		return s.deliver(ctx, d, t, in, random(), r, arrived)
 	}
 	last := keyName(in.Key)
 	mine, err := s.claim(ctx, d, t, last)
 	if err != nil || mine == nil {
 		return err
 	}
-	err = s.deliver(ctx, d, t, in, last, r)
+	err = s.deliver(ctx, d, t, in, last, r, arrived)
 	d.inbox.mu.Lock()
 	defer d.inbox.mu.Unlock()
 	if err != nil {
@@ -119,7 +120,7 @@ func (d *drop) loadKeys(ctx context.Context, t *target) error {
 
 // deliver delivers. last is the last part of the unique name, which is made
 // when the message is complete: that is when it arrives.
-func (s *Store) deliver(ctx context.Context, d *drop, t *target, in maildrop.Incoming, last string, r io.Reader) error {
+func (s *Store) deliver(ctx context.Context, d *drop, t *target, in maildrop.Incoming, last string, r io.Reader, arrived func(name string) error) error {
 	tmp := s.names.next(time.Now(), random())
 	c, err := s.writeTmp(ctx, t, tmp, in.Time, r)
 	if err != nil {
@@ -142,12 +143,17 @@ func (s *Store) deliver(ctx context.Context, d *drop, t *target, in maildrop.Inc
 		t.tmp.Remove(tmp)
 		return err
 	}
-	if err := t.group.Do(t.new.Sync); err != nil {
+	return arrived(name)
+}
+
+// arrived makes durable that a message is in new.
+func (s *Store) arrived(d *drop, t *target, name string) error {
+	err := t.group.Do(t.new.Sync)
+	if err != nil {
 		s.unsettled.Store(d.key, err)
 		t.new.Remove(name) // it may come back, but nobody was told that it is here
-		return err
 	}
-	return nil
+	return err
 }
 
 // writeTmp writes the message to the file name in tmp, durably.

@@ -76,11 +76,20 @@ func OpenInbox(o InboxOptions) (*Inbox, error) {
 // imported: the server of the Maildir chooses its own.
 func (i *Inbox) Deliver(ctx context.Context, _ string, in maildrop.Incoming, r io.Reader) error {
 	in.UID = ""
+	return i.use(func(d *drop, t *sharedTarget) error {
+		return i.store.deliverOnce(ctx, d, t.target, in, r, func(name string) error {
+			return i.store.arrived(d, t.target, name)
+		})
+	})
+}
+
+// use calls f with the Maildir, open.
+func (i *Inbox) use(f func(d *drop, t *sharedTarget) error) error {
 	d := i.store.drops.use(i.path)
 	defer i.store.drops.release(d)
 	t, err := i.borrow(d)
 	if err == nil {
-		err = i.store.deliverOnce(ctx, d, t.target, in, r)
+		err = f(d, t)
 		i.giveBack(t, err)
 	}
 	return noRoom(err)

@@ -112,6 +112,7 @@ func New(o Options) (sink.Sink, error) {
 // under way was stored.
 func (*program) Parallel() int { return 1 }
 func (*program) Exact() bool   { return false }
+func (*program) Sync() error   { return nil }
 func (*program) Close() error  { return nil }
 
 func (p *program) Put(ctx context.Context, _ sink.Message, r io.Reader) error {

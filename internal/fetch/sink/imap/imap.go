@@ -59,7 +59,8 @@ type Options struct {
 	// Timeout is how long the server may be silent. A session that is idle for
 	// that long is ended. Zero: 5 minutes.
 	Timeout time.Duration
-	// Settle is how long to wait before a mailbox is listed. A server may still
+	// Settle is how long to wait before a mailbox is listed of which
+	// [sink.Message.Doubt] is told, or after a session broke. A server may still
 	// be storing what a client that was killed has sent, and then it is not in
 	// the list. Zero: not at all.
 	Settle time.Duration

@@ -27,12 +27,14 @@ type mailbox struct {
 
 	mu      sync.Mutex // held while a session is opened and while it is asked for a message
 	session *session   // nil: none
+	cut     bool       // the one before broke, and there is no new one yet
 	index   *index
 	stored  map[string]bool // keys
 }
 
 func (*mailbox) Parallel() int { return parallel }
 func (*mailbox) Exact() bool   { return true }
+func (*mailbox) Sync() error   { return nil }
 
 // Close ends the session, under the feet of a Put that uses it.
 func (b *mailbox) Close() error {
@@ -57,7 +59,7 @@ func (b *mailbox) Put(ctx context.Context, m sink.Message, r io.Reader) error {
 		return err
 	}
 	defer text.Close()
-	s, found, err := b.find(ctx, m.Key, text.Size(), sum.Sum(nil))
+	s, found, err := b.find(ctx, m, text.Size(), sum.Sum(nil))
 	if err == nil && !found {
 		err = b.append(ctx, s, m, text)
 	}
@@ -74,16 +76,16 @@ func (b *mailbox) Put(ctx context.Context, m sink.Message, r io.Reader) error {
 
 // find gives the session, a new one if need be, and says whether the message is
 // in the mailbox already.
-func (b *mailbox) find(ctx context.Context, key string, size int64, sum []byte) (s *session, found bool, err error) {
+func (b *mailbox) find(ctx context.Context, m sink.Message, size int64, sum []byte) (s *session, found bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case ctx.Err() != nil:
 		return nil, false, ctx.Err()
-	case b.stored[key]:
+	case b.stored[m.Key]:
 		return nil, true, nil
 	case b.session == nil || !b.session.alive():
-		if err := b.open(ctx); err != nil {
+		if err := b.open(ctx, m.Doubt); err != nil {
 			return nil, false, err
 		}
 	}
@@ -92,20 +94,23 @@ func (b *mailbox) find(ctx context.Context, key string, size int64, sum []byte) 
 	defer stop()
 	found, err = b.index.take(b.session, size, sum)
 	if found {
-		b.stored[key] = true
+		b.stored[m.Key] = true
 	}
 	return b.session, found, err
 }
 
-// open opens a session and lists what is in the mailbox.
-func (b *mailbox) open(ctx context.Context) error {
+// open opens a session and lists what is in the mailbox. What an earlier
+// session was cut off with, the server may still be storing.
+func (b *mailbox) open(ctx context.Context, doubt bool) error {
 	if b.session != nil {
 		b.session.forget()
 		b.session.Close()
-		b.session = nil
+		b.session, b.cut = nil, true
 	}
-	if err := b.settle(ctx); err != nil {
-		return err
+	if doubt || b.cut {
+		if err := b.settle(ctx); err != nil {
+			return err
+		}
 	}
 	s, err := connect(ctx, &b.o)
 	if err != nil {
@@ -120,7 +125,7 @@ func (b *mailbox) open(ctx context.Context) error {
 		s.Close()
 		return err
 	}
-	b.session = s
+	b.session, b.cut = s, false
 	s.forget = context.AfterFunc(b.life, func() { s.conn.Conn.Close() })
 	return nil
 }

@@ -10,29 +10,39 @@ import (
 )
 
 // parallel is how many deliveries share the syncs of a disk well.
-const parallel = 64
+const parallel = 128
 
-type inbox struct {
-	deliverer maildrop.Deliverer
-	account   string
+// Batch is a maildrop whose deliveries are durable after a Sync.
+type Batch interface {
+	maildrop.Deliverer
+	// Sync returns nil when everything whose Deliver has returned nil before
+	// survives a power cut. On an error it must be delivered again.
+	Sync() error
 }
 
-// New returns the sink that delivers to the maildrop of account in d, with the
+type inbox struct {
+	batch   Batch
+	account string
+}
+
+// New returns the sink that delivers to the maildrop of account by b, with the
 // key and the time of each message: a message whose key is there already is a
-// no-op. Errors are those of d. None of them is sink.ErrRefused, for whatever a
+// no-op. Errors are those of b. None of them is sink.ErrRefused, for whatever a
 // maildrop refuses, such as a message on a full disk, it would refuse the next
-// time as well. Close does not close d.
-func New(d maildrop.Deliverer, account string) sink.Sink {
-	return &inbox{d, account}
+// time as well. Close leaves b as it is.
+func New(b Batch, account string) sink.Sink {
+	return &inbox{b, account}
 }
 
 func (i *inbox) Put(ctx context.Context, m sink.Message, r io.Reader) error {
-	err := i.deliverer.Deliver(ctx, i.account, maildrop.Incoming{Key: m.Key, Time: m.Time}, r)
+	err := i.batch.Deliver(ctx, i.account, maildrop.Incoming{Key: m.Key, Time: m.Time}, r)
 	if err == nil { // one that is there already was not read
 		_, err = io.Copy(io.Discard, r)
 	}
 	return err
 }
+
+func (i *inbox) Sync() error { return i.batch.Sync() }
 
 func (*inbox) Parallel() int { return parallel }
 func (*inbox) Exact() bool   { return true }

@@ -20,8 +20,15 @@ import (
 
 const bob = "bob@example.org"
 
-// failing is a Deliverer that answers each message by an error.
+// atOnce is a Batch of one delivery each.
+type atOnce struct{ maildrop.Deliverer }
+
+func (atOnce) Sync() error { return nil }
+
+// failing is a Batch that answers each message by an error.
 type failing struct{ err error }
+
+func (f failing) Sync() error { return fmt.Errorf("sync: %w", f.err) }
 
 func (f failing) Deliver(context.Context, string, maildrop.Incoming, io.Reader) error {
 	return fmt.Errorf("deliver: %w", f.err)
@@ -33,6 +40,9 @@ func TestErrorsPassThrough(t *testing.T) {
 		err := New(failing{cause}, bob).Put(t.Context(), sink.Message{Key: "k"}, strings.NewReader("x\n"))
 		if !errors.Is(err, cause) || errors.Is(err, sink.ErrRefused) || errors.Is(err, sink.ErrUnknownOutcome) {
 			t.Errorf("%v becomes %v", cause, err)
+		}
+		if err := New(failing{cause}, bob).Sync(); !errors.Is(err, cause) {
+			t.Errorf("%v of a sync becomes %v", cause, err)
 		}
 	}
 }
@@ -63,8 +73,8 @@ func contents(t *testing.T, s maildrop.Store) (texts []string, times []time.Time
 func TestPut(t *testing.T) {
 	t.Parallel()
 	drop := memdrop.New()
-	s := New(drop, bob)
-	if !s.Exact() || s.Parallel() != 64 {
+	s := New(atOnce{drop}, bob)
+	if !s.Exact() || s.Parallel() != 128 {
 		t.Errorf("Exact() = %t, Parallel() = %d", s.Exact(), s.Parallel())
 	}
 	at := time.Date(2001, 9, 9, 1, 46, 40, 0, time.UTC)
@@ -96,7 +106,7 @@ func TestBytesInMaildir(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer d.Close()
-	s := New(d, bob)
+	s := New(d.Batch(), bob)
 	home, err := parent.Dir("Maildir")
 	if err == nil {
 		t.Fatal("the Maildir is there before the first message")

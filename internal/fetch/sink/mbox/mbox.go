@@ -122,6 +122,7 @@ func (m *mbox) release() {
 // Parallel is 1: messages stand one behind the other.
 func (*mbox) Parallel() int { return 1 }
 func (*mbox) Exact() bool   { return true }
+func (*mbox) Sync() error   { return nil }
 
 // Close releases the files, or leaves that to the Put that is using them.
 func (m *mbox) Close() error {

@@ -26,6 +26,7 @@ type client struct {
 // under way has arrived.
 func (*client) Parallel() int { return 1 }
 func (*client) Exact() bool   { return false }
+func (*client) Sync() error   { return nil }
 
 // Close ends the session, unless a Put uses it and will.
 func (c *client) Close() error {
