@@ -1,7 +1,9 @@
 package sasl
 
 import (
+	"context"
 	"crypto/md5"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"strings"
@@ -10,6 +12,55 @@ import (
 // maxMsgID is how many octets a challenge of APOP may have: what a line of a
 // reply holds (RFC 2449 §4).
 const maxMsgID = 512
+
+type apop struct {
+	secrets   SecretSource
+	challenge string
+}
+
+// NewAPOP returns the server's side of APOP (RFC 1939 §7), for one connection:
+// its challenge, which the method Challenge gives for the greeting, is another
+// one each time. host is the name that stands in it. Start gives an exchange of
+// one step, the argument of the command: the name, a blank, and the digest in
+// hexadecimal. secrets are asked for "PLAIN"; everybody has the same work and,
+// if refused, the same error.
+//
+// APOP is weak (see APOPDigest): offer it only where it is asked for.
+func NewAPOP(secrets SecretSource, host string) Mechanism {
+	return &apop{secrets, newMsgID(host)}
+}
+
+func (*apop) Name() string { return "APOP" }
+
+// Challenge is what the greeting of the connection must have.
+func (m *apop) Challenge() string { return m.challenge }
+
+func (m *apop) Start() Exchange { return &apopExchange{apop: m} }
+
+type apopExchange struct {
+	*apop
+	over bool
+}
+
+func (x *apopExchange) Next(ctx context.Context, response []byte) (challenge []byte, account string, err error) {
+	if x.over {
+		return nil, "", errOver()
+	}
+	x.over = true
+	user, digest, err := cutDigest(response)
+	if err != nil {
+		return nil, "", err
+	}
+	s, err := find(ctx, x.secrets, user, "PLAIN")
+	if err != nil {
+		return nil, "", err
+	}
+	want := md5.Sum(append([]byte(x.challenge), s.secret...))
+	if subtle.ConstantTimeCompare(digest, want[:]) != 1 || s.account == "" {
+		return nil, "", errWrong
+	}
+	return nil, s.account, nil
+}
 
 // APOPDigest returns the digest argument of APOP (RFC 1939 §7) in lower-case
 // hexadecimal. It fails if password is empty or contains NUL, and unless

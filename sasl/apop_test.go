@@ -3,6 +3,7 @@ package sasl_test
 import (
 	"crypto/md5"
 	"encoding/hex"
+	"errors"
 	"strings"
 	"testing"
 
@@ -163,4 +164,77 @@ func FuzzAPOP(f *testing.F) {
 			t.Fatalf("digest %q, %v", got, err)
 		}
 	})
+}
+
+// The example of RFC 1939 §7, our own client, and what must not sign in.
+func TestAPOPServer(t *testing.T) {
+	t.Parallel()
+	const challenge = "<1896.697170952@dbc.mtview.ca.us>"
+	const digest = "c4c9334bac560ecc979e58001b3e22fb"
+	empty, err := sasl.APOPDigest(challenge, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	bare := md5.Sum([]byte(challenge)) // of the empty password
+	for _, tt := range []struct {
+		name, response string
+		account        string
+		err            error
+	}{
+		{"RFC 1939", "mrose " + digest, "account-of-mrose", nil},
+		{"capitals", "mrose " + strings.ToUpper(digest), "account-of-mrose", nil},
+		{"wrong", "mrose " + empty, "", sasl.ErrRefused},
+		{"unknown", "bob " + digest, "", sasl.ErrRefused},
+		{"empty password", "nobody " + hex.EncodeToString(bare[:]), "", sasl.ErrRefused},
+		{"unknown, empty password", "bob " + hex.EncodeToString(bare[:]), "", sasl.ErrRefused},
+		{"by keys only", "kim " + digest, "", sasl.ErrRefused},
+		{"none", "-", "", sasl.ErrMalformed},
+		{"empty", "", "", sasl.ErrMalformed},
+		{"name only", "mrose", "", sasl.ErrMalformed},
+		{"short", "mrose " + digest[2:], "", sasl.ErrMalformed},
+		{"long", "mrose " + digest + "00", "", sasl.ErrMalformed},
+		{"two digests", "mrose " + digest + " " + digest, "", sasl.ErrRefused}, // a name with a blank
+		{"NUL", "mrose\x00 " + digest, "", sasl.ErrMalformed},
+		{"long name", strings.Repeat("n", 256) + " " + digest, "", sasl.ErrRefused},
+	} {
+		v := secrets(t)
+		v.secrets["PLAIN mrose"] = "tanstaaf"
+		m := sasl.WithChallenge(sasl.NewAPOP(v, "x"), challenge)
+		challenges, account, err := run(t, m, tt.response)
+		if account != tt.account || !errors.Is(err, tt.err) || (err == nil) != (tt.err == nil) || challenges[0] != "-" {
+			t.Errorf("%s: got %q, %q, %v", tt.name, challenges, account, err)
+		}
+		quiet(t, err)
+	}
+	v := secrets(t)
+	v.err = errOutage
+	if _, account, err := run(t, sasl.NewAPOP(v, "x"), "bob "+digest); account != "" || !errors.Is(err, errOutage) {
+		t.Errorf("an outage gives %q, %v", account, err)
+	}
+}
+
+func TestAPOPMutual(t *testing.T) {
+	t.Parallel()
+	m := sasl.NewAPOP(secrets(t), "pop.example.org")
+	challenge := m.(interface{ Challenge() string }).Challenge()
+	for _, tt := range []struct{ user, password, account string }{
+		{"alice", "a secret", "account-of-alice"}, {"zoë b", "pässwörd", "account-of-zoë b"}, {"alice", "wrong", ""}, {"bob", "a secret", ""},
+	} {
+		digest, err := sasl.APOPDigest(challenge, tt.password)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := m.Start()
+		_, account, err := x.Next(t.Context(), []byte(tt.user+" "+digest))
+		if account != tt.account || (tt.account == "") != errors.Is(err, sasl.ErrRefused) {
+			t.Errorf("%s: got %q, %v", tt.user, account, err)
+		}
+		if _, account, err := x.Next(t.Context(), []byte(tt.user+" "+digest)); account != "" || !errors.Is(err, sasl.ErrMalformed) {
+			t.Errorf("%s: a second time gives %q, %v", tt.user, account, err)
+		}
+		// The challenge of another connection is another one.
+		if _, account, _ := run(t, sasl.NewAPOP(secrets(t), "pop.example.org"), tt.user+" "+digest); account != "" {
+			t.Errorf("%s: a replay proves %q", tt.user, account)
+		}
+	}
 }

@@ -330,6 +330,11 @@ func converse(t *testing.T, c sasl.Client, m sasl.Mechanism) (string, error) {
 	x := m.Start()
 	for range 10 {
 		challenge, account, err := x.Next(t.Context(), response)
+		if account != "" && challenge != nil {
+			if last, err := c.Next(challenge); len(last) > 0 || err != nil {
+				t.Errorf("%s: what comes beside success is answered by %q, %v", c.Name(), last, err)
+			}
+		}
 		if err != nil || account != "" {
 			if err == nil {
 				err = c.Done()

@@ -2,9 +2,38 @@ package sasl
 
 import (
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
 )
+
+// NewOAUTHBEARER returns the server's side of OAUTHBEARER (RFC 7628), with or
+// without an initial response. tokens are asked for the token and the name in
+// the GS2 header, which may be empty; the host and the port are not looked at.
+//
+// Who is refused is told so in a challenge, {"status":"invalid_token",…}, and
+// then, whatever the answer is, by ErrRefused (RFC 7628 §3.2.3). An outage of
+// tokens is the error at once. Messages beyond 16 KiB are malformed.
+func NewOAUTHBEARER(tokens TokenVerifier, o BearerOptions) Mechanism {
+	return &bearerServer{"OAUTHBEARER", tokens, parseOAUTHBEARER, o.failure("invalid_token", true)}
+}
+
+// parseOAUTHBEARER reads client-resp (RFC 7628 §3.1).
+func parseOAUTHBEARER(message string) (user, token string, err error) {
+	h, rest, err := cutGS2(message)
+	if err != nil {
+		return "", "", err
+	}
+	fields, ok := strings.CutPrefix(rest, "\x01")
+	if h.flag == 'p' || !ok {
+		return "", "", fmt.Errorf("sasl: %w: OAUTHBEARER has no channel binding, and fields behind its header", ErrMalformed)
+	}
+	_, token, err = bearerFields(fields)
+	if err == nil && h.authzid != "" {
+		err = checkUser(h.authzid)
+	}
+	return h.authzid, token, err
+}
 
 type oauthBearerClient struct {
 	bearer
@@ -36,7 +65,7 @@ func (c *oauthBearerClient) Start() (initial []byte, has bool, err error) {
 	if c.host == "" || !isPrintable(c.host) || c.port < 1 || c.port > 65535 {
 		return nil, false, errors.New("sasl: host or port is not valid")
 	}
-	name := strings.NewReplacer("=", "=3D", ",", "=2C").Replace(c.user) // RFC 5801 §4
+	name := encodeSASLName(c.user)
 	return []byte("n,a=" + name + ",\x01host=" + c.host + "\x01port=" + strconv.Itoa(c.port) +
 		"\x01auth=Bearer " + c.token + "\x01\x01"), true, nil
 }

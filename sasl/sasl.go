@@ -50,16 +50,18 @@ type Looker interface {
 // SecretSource is an account source that can give what a challenge-response
 // mechanism needs.
 type SecretSource interface {
-	// Secret returns the stored form of name's password under scheme, such
-	// as "PLAIN" for the password itself or "SCRAM-SHA-256" for its keys. The
+	// Secret returns the stored form of name's password under scheme: "PLAIN"
+	// for the password itself, "CRAM-MD5" for the octets of CRAMMD5Keys,
+	// "SCRAM-SHA-1" and "SCRAM-SHA-256" for what SCRAMKeys.Encode gives. The
 	// error wraps ErrRefused if there is none, or it is an outage.
 	Secret(ctx context.Context, name, scheme string) (account string, secret []byte, err error)
 }
 
 // TokenVerifier is an account source that can verify bearer tokens.
 type TokenVerifier interface {
-	// VerifyToken returns the account that token proves. The error wraps
-	// ErrRefused, or it is an outage.
+	// VerifyToken returns the account that token proves. user is who the
+	// client says it is, and a token of anybody else is refused; if it is
+	// empty, the token tells. The error wraps ErrRefused, or it is an outage.
 	VerifyToken(ctx context.Context, user, token string) (account string, err error)
 }
 
@@ -81,7 +83,9 @@ type Exchange interface {
 	// is nothing to send. account is non-empty exactly once, when the client
 	// has proved it; if a challenge stands beside it, the caller sends that,
 	// requires an empty response, and then succeeds. An error is final. The
-	// caller handles the client's "*".
+	// caller handles the client's "*". An Exchange that tells a refusal by a
+	// challenge (RFC 7628 §3.2.3) has the method Refused() error, for a caller
+	// whose client does not answer that.
 	Next(ctx context.Context, response []byte) (challenge []byte, account string, err error)
 }
 
@@ -99,5 +103,10 @@ type Client interface {
 	Done() error
 }
 
-// maxChallenge is how many octets of a challenge a client looks at.
-const maxChallenge = 4 << 10
+// What a side looks at of what the other says, in octets. A bearer token can
+// be long.
+const (
+	maxChallenge = 4 << 10
+	maxResponse  = 4 << 10
+	maxBearer    = 16 << 10
+)

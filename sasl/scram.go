@@ -58,14 +58,10 @@ func SCRAMClient(hash SCRAMHash, user, password string, binding []byte, offered 
 }
 
 func (c *scramClient) Name() string {
-	name := "SCRAM-SHA-256"
-	if c.hash == SCRAMSHA1 {
-		name = "SCRAM-SHA-1"
-	}
 	if c.plus() {
-		name += "-PLUS"
+		return c.hash.String() + "-PLUS"
 	}
-	return name
+	return c.hash.String()
 }
 
 func (c *scramClient) plus() bool { return len(c.binding) > 0 && c.offered }

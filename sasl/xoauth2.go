@@ -1,5 +1,22 @@
 package sasl
 
+// NewXOAUTH2 returns the server's side of XOAUTH2, the unregistered mechanism
+// of Google and Microsoft, with or without an initial response. It is
+// NewOAUTHBEARER in all but the form of the messages, and that the name may not
+// be empty; the status in the challenge is "401", as Google has it.
+func NewXOAUTH2(tokens TokenVerifier, o BearerOptions) Mechanism {
+	return &bearerServer{"XOAUTH2", tokens, parseXOAUTH2, o.failure("401", false)}
+}
+
+// parseXOAUTH2 reads user=name, 0x01, auth=Bearer token, 0x01, 0x01.
+func parseXOAUTH2(message string) (user, token string, err error) {
+	user, token, err = bearerFields(message)
+	if err == nil {
+		err = checkUser(user)
+	}
+	return user, token, err
+}
+
 type xoauth2Client struct{ bearer }
 
 // XOAUTH2Client returns the client's side of XOAUTH2, the unregistered
