@@ -11,6 +11,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -39,6 +40,8 @@ type Source struct {
 	// Costly says that Authenticator spends processor time and memory on
 	// each call, as hashing does. Not so a source that asks a server.
 	Costly bool
+
+	throttle *throttle // of a source that New has made; nil: no delays
 }
 
 // Options are the choices of New. The zero value of each is its default.
@@ -60,26 +63,59 @@ type Options struct {
 	// again, if the source's Version stays. Zero: an hour. Negative: not at all.
 	Remember time.Duration
 
+	// Masters may sign in to the accounts of others. Nil: nobody may.
+	Masters *Masters
+
 	// NoDelay lets everybody guess as fast as they can.
 	NoDelay bool
+	// Before is a source of New that this one takes the place of. What it has
+	// learned of guessers, and of where names sign in, goes on. What it
+	// remembers as proved does not. The zero Source: there was none.
+	Before Source
 }
 
 // errRefused is the one error of everybody who is refused.
 var errRefused = fmt.Errorf("auth: %w", sasl.ErrRefused)
 
 // New returns the source that a server asks. It has the parts that any of
-// o.Sources has, and is for use by many goroutines.
+// o.Sources has, and is for use by many goroutines. Its Secrets and Tokens are
+// for mechanisms behind its Guard.
 //
-// Its Authenticate gives every refusal the same error. Wrong passwords make
-// the next attempts from the address (IPv4) or its /64 (IPv6) wait for 2, 4, 8
-// and 15 seconds, loopback excepted, and many of them at one name make those
-// at that name wait for up to 4 seconds, whether there is such an account or
-// not. A minute takes one back. The same wrong password again is no new guess.
-// Nobody is locked out.
+// Every refusal has the same error. Wrong passwords make the next attempts from
+// the address (IPv4) or its /64 (IPv6) wait for 2, 4, 8 and 15 seconds, loopback
+// excepted. Very many from a /24 or /48 make all from there wait for up to 4
+// seconds, unless the name has signed in from their address lately. Many at one
+// name make those at that name wait for up to 4 seconds, whether there is such
+// an account or not, unless it has signed in from their /24 or /56 lately. A
+// minute takes one back. The same wrong password again is no new guess. Nobody
+// is locked out.
+//
+// An account whose fields say from where it may be used (see Admit) is refused
+// from elsewhere as for a wrong password.
 func New(o Options) (Source, error) {
 	if len(o.Sources) == 0 {
 		return Source{}, errors.New("auth: no account sources")
 	}
+	o = o.withDefaults()
+	l := newLimit(o.Parallel, o.Queue, o.Wait)
+	sources := make([]Source, len(o.Sources))
+	for i, s := range o.Sources {
+		sources[i] = behind(l, s)
+	}
+	s := chained(sources)
+	var m *masters
+	if o.Masters != nil {
+		checked, err := o.Masters.check(s)
+		if err != nil {
+			return Source{}, err
+		}
+		checked.Source = chained([]Source{behind(l, checked.Source)})
+		m = &masters{Masters: checked, accounts: s, inner: s.Authenticator}
+	}
+	return guardedBy(s, m, o), nil
+}
+
+func (o Options) withDefaults() Options {
 	if o.Parallel <= 0 {
 		o.Parallel = 2 * runtime.GOMAXPROCS(0)
 	}
@@ -92,29 +128,45 @@ func New(o Options) (Source, error) {
 	if o.Remember == 0 {
 		o.Remember = time.Hour
 	}
-	l := newLimit(o.Parallel, o.Queue, o.Wait)
-	sources := make([]Source, len(o.Sources))
-	for i, s := range o.Sources {
-		if s.Costly && s.Authenticator != nil {
-			s.Authenticator = limited{l, s.Authenticator}
-		}
-		sources[i] = s
+	return o
+}
+
+// behind puts the costly work of s behind l.
+func behind(l *limit, s Source) Source {
+	if s.Costly && s.Authenticator != nil {
+		s.Authenticator = limited{l, s.Authenticator}
 	}
-	s := chained(sources)
+	return s
+}
+
+// guardedBy puts the decorators around s. m may be nil.
+func guardedBy(s Source, m *masters, o Options) Source {
+	if !o.NoDelay {
+		s.throttle = cmp.Or(o.Before.throttle, newThrottle())
+	}
+	inner := s
+	if s.Secrets != nil {
+		s.Secrets = guardedSecrets{inner}
+	}
+	if s.Tokens != nil {
+		s.Tokens = guardedTokens{inner}
+	}
 	if s.Authenticator != nil {
-		if !o.NoDelay {
-			s.Authenticator = newThrottle(s.Authenticator)
+		version := s.Version
+		if m != nil {
+			s.Authenticator, version = m, m.version
 		}
+		s.Authenticator = throttled{s.throttle, m, admitted{inner, s.Authenticator}}
 		if o.Remember > 0 {
-			s.Authenticator = newCache(s.Authenticator, s.Version, o.Remember)
+			s.Authenticator = newCache(s.Authenticator, version, o.Remember)
 		}
 	}
-	return prepared(s), nil
+	return prepared(s, m)
 }
 
 // prepared gives s canonical names and passwords.
-func prepared(s Source) Source {
-	p := preparing{s}
+func prepared(s Source, m *masters) Source {
+	p := preparing{s, m}
 	if s.Authenticator != nil {
 		s.Authenticator = p
 	}
@@ -130,12 +182,20 @@ func prepared(s Source) Source {
 	return s
 }
 
-// preparing stands for those parts of inner that are not nil.
-type preparing struct{ inner Source }
+// preparing stands for those parts of inner that are not nil. It notes the name
+// in the attempt, if there is one.
+type preparing struct {
+	inner   Source
+	masters *masters
+}
 
 func (p preparing) Authenticate(ctx context.Context, l sasl.Login) (account string, err error) {
+	a := noted(ctx, l.User)
 	if l.User, err = sasl.PrepareUser(l.User); err != nil {
 		return "", errRefused // there can be no such account
+	}
+	if _, master, ok := p.masters.split(l.User); ok && a != nil {
+		a.Master = master
 	}
 	l.Password = sasl.PreparePassword(l.Password)
 	return p.inner.Authenticator.Authenticate(ctx, l)
@@ -149,6 +209,7 @@ func (p preparing) Lookup(ctx context.Context, name string) (account string, err
 }
 
 func (p preparing) Secret(ctx context.Context, name, scheme string) (account string, secret []byte, err error) {
+	noted(ctx, name)
 	if name, err = sasl.PrepareUser(name); err != nil {
 		return "", nil, errRefused
 	}
@@ -157,10 +218,20 @@ func (p preparing) Secret(ctx context.Context, name, scheme string) (account str
 
 // VerifyToken allows an empty name: the token itself may tell it.
 func (p preparing) VerifyToken(ctx context.Context, user, token string) (account string, err error) {
+	noted(ctx, user)
 	if user != "" {
 		if user, err = sasl.PrepareUser(user); err != nil {
 			return "", errRefused
 		}
 	}
 	return p.inner.Tokens.VerifyToken(ctx, user, token)
+}
+
+// noted notes the name that is tried; nil: nobody wants to know.
+func noted(ctx context.Context, user string) *attempt {
+	a := attemptOf(ctx)
+	if a != nil {
+		a.User = user
+	}
+	return a
 }

@@ -137,7 +137,7 @@ func TestNewKeepsWhatThereIs(t *testing.T) {
 
 func TestCanonical(t *testing.T) {
 	t.Parallel()
-	p := peopleOf("zoë", "pässwörd")
+	p := peopleOf("zoë", "pässwörd", "alice", "whose token it is")
 	s := mustNew(t, Options{Sources: []Source{p.source()}})
 	for _, name := range []string{"zoë", "ZOË", "zoe\u0308"} {
 		if a, err := login(s, name, "pa\u0308sswo\u0308rd", here); a != "zoë" || err != nil {
@@ -146,7 +146,7 @@ func TestCanonical(t *testing.T) {
 		if a, err := s.Looker.Lookup(t.Context(), name); a != "zoë" || err != nil {
 			t.Errorf("Lookup(%q): %q, %v", name, a, err)
 		}
-		if a, secret, err := s.Secrets.Secret(t.Context(), name, "PLAIN"); a != "zoë" || string(secret) != "pässwörd" || err != nil {
+		if a, secret, err := s.Secrets.Secret(inExchange(t), name, "PLAIN"); a != "zoë" || string(secret) != "pässwörd" || err != nil {
 			t.Errorf("Secret(%q): %q, %v", name, a, err)
 		}
 	}
@@ -160,16 +160,21 @@ func TestCanonical(t *testing.T) {
 		if _, err := s.Looker.Lookup(t.Context(), name); !errors.Is(err, sasl.ErrNoUser) {
 			t.Errorf("Lookup(%q): %v", name, err)
 		}
-		if _, _, err := s.Secrets.Secret(t.Context(), name, "PLAIN"); !errors.Is(err, sasl.ErrRefused) {
+		if _, _, err := s.Secrets.Secret(inExchange(t), name, "PLAIN"); !errors.Is(err, sasl.ErrRefused) {
 			t.Errorf("Secret(%q): %v", name, err)
 		}
 	}
-	if _, err := s.Tokens.VerifyToken(t.Context(), "a b", "token of alice"); !errors.Is(err, sasl.ErrRefused) {
+	if _, err := s.Tokens.VerifyToken(inExchange(t), "a b", "token of alice"); !errors.Is(err, sasl.ErrRefused) {
 		t.Errorf("VerifyToken: %v", err)
 	}
-	if a, err := s.Tokens.VerifyToken(t.Context(), "", "token of alice"); a != "alice" || err != nil {
+	if a, err := s.Tokens.VerifyToken(inExchange(t), "", "token of alice"); a != "alice" || err != nil {
 		t.Errorf("VerifyToken without a name: %q, %v", a, err)
 	}
+}
+
+// inExchange is the context of a guarded exchange.
+func inExchange(t *testing.T) context.Context {
+	return context.WithValue(t.Context(), attemptKey{}, &attempt{from: here})
 }
 
 var errOutage = errors.New("directory is down")

@@ -114,6 +114,8 @@ func (c chain) VerifyToken(ctx context.Context, user, token string) (string, err
 	})
 }
 
+// fields of an account that no source has some for are none, if it may be that
+// of a source without.
 func (c chain) fields(ctx context.Context, account string) (fields map[string]string, err error) {
 	_, err = c.first(ctx, errNoUser, func(s Source) (string, bool, error) {
 		if s.Fields == nil {
@@ -122,10 +124,18 @@ func (c chain) fields(ctx context.Context, account string) (fields map[string]st
 		fields, err = s.Fields(ctx, account)
 		return account, true, err
 	})
+	if errors.Is(err, sasl.ErrNoUser) && slices.ContainsFunc(c, Source.proves) {
+		return nil, nil
+	}
 	if err != nil {
 		return nil, err
 	}
 	return fields, nil
+}
+
+// proves reports whether s can prove accounts that it has no fields of.
+func (s Source) proves() bool {
+	return s.Fields == nil && (s.Authenticator != nil || s.Secrets != nil || s.Tokens != nil)
 }
 
 // version mixes the versions of all sources: who comes earlier in the chain

@@ -12,142 +12,216 @@ import (
 	"github.com/postwain/postwain/sasl"
 )
 
-// throttleSize is how many addresses, and how many names, a throttle remembers
-// at least; about 16 MB at most.
-const throttleSize = 1 << 14
+// How many addresses, wide networks and names a throttle remembers at least,
+// and of how many networks it knows who has signed in there; twice as many at
+// most, which is less than 16 MB in all.
+const (
+	throttleSize = 1 << 14
+	knownSize    = 1 << 16
+)
+
+// knownFor is how long a network counts as the owner's after a login.
+const knownFor = 30 * 24 * time.Hour
 
 // throttle makes those who guess wait before the next guess. It knows names
-// only by a hash, and does not know which exist.
+// only by a hash, and does not know which exist. A nil *throttle lets everybody
+// guess.
 type throttle struct {
-	inner sasl.Authenticator
 	seed  maphash.Seed
+	began time.Time // all other times are since then
 
 	mu    sync.Mutex
 	nets  recent[netip.Prefix, *record]
 	names recent[uint64, *record]
+	wides recent[netip.Prefix, level]
+	known recent[uint64, time.Duration] // until when a network is known at a name
 }
 
-// record is what somebody has guessed wrong. The throttle's mutex guards it.
+// level counts wrong guesses, less one for each pace that has passed since.
+type level struct {
+	count int
+	since time.Duration
+}
+
+// record is what somebody has guessed wrong.
 type record struct {
-	level   int       // wrong guesses, less one for each minute
-	since   time.Time // the level is of then
-	guesses [8]uint64 // hashes of the last ones
+	level
+	guesses [8]uint32 // hashes of the last ones
 }
 
-func newThrottle(inner sasl.Authenticator) *throttle {
+func newThrottle() *throttle {
 	return &throttle{
-		inner: inner,
 		seed:  maphash.MakeSeed(),
+		began: time.Now(),
 		nets:  newRecent[netip.Prefix, *record](throttleSize),
 		names: newRecent[uint64, *record](throttleSize),
+		wides: newRecent[netip.Prefix, level](throttleSize),
+		known: newRecent[uint64, time.Duration](knownSize),
 	}
 }
 
-func (t *throttle) Authenticate(ctx context.Context, l sasl.Login) (string, error) {
-	net, local := network(l.Remote)
-	name := maphash.String(t.seed, l.User)
-	if err := sleep(ctx, t.delay(net, local, name)); err != nil {
-		return "", err
-	}
-	account, err := t.inner.Authenticate(ctx, l)
-	if errors.Is(err, sasl.ErrRefused) {
-		t.note(net, local, name, maphash.Comparable(t.seed, [2]string{l.User, l.Password}))
-	}
-	return account, err
+// guesser is somebody who gives a name, and where they are.
+type guesser struct {
+	networks
+	name uint64 // hash; zero: none was given
 }
 
-// network is what counts as one guesser: an IPv4 address, an IPv6 /64. The
-// machine itself, where a web mailer may sign in for everybody, is local and
-// does not count; nor does what has no address.
-func network(a netip.Addr) (net netip.Prefix, local bool) {
-	a = a.Unmap().WithZone("")
-	if !a.IsValid() || a.IsLoopback() {
-		return netip.Prefix{}, true
+// guesser of a name. What a name is a name of, such as of a master user, is
+// its kind.
+func (t *throttle) guesser(from netip.Addr, kind, name string) guesser {
+	if t == nil {
+		return guesser{}
 	}
-	bits := 64
-	if a.Is4() {
-		bits = 32
+	g := guesser{networks: networksOf(from)}
+	if name != "" {
+		g.name = maphash.Comparable(t.seed, [2]string{kind, name})
 	}
-	return netip.PrefixFrom(a, bits).Masked(), false
+	return g
 }
 
-func (t *throttle) delay(net netip.Prefix, local bool, name uint64) time.Duration {
+// wait delays g by what was guessed wrong before.
+func (t *throttle) wait(ctx context.Context, g guesser) error {
+	if t == nil {
+		return ctx.Err()
+	}
+	return sleep(ctx, t.delay(g))
+}
+
+func (t *throttle) delay(g guesser) time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now()
-	var d time.Duration
-	if r, ok := t.names.get(name); ok {
-		d = nameDelay(r.now(now))
+	now := time.Since(t.began)
+	var byName, byNet, byWide time.Duration
+	if r, ok := t.names.get(g.name); ok && g.name != 0 {
+		if byName = nameDelay(r.now(now, narrowPace)); byName > 0 && t.knows(g, g.home, now) {
+			byName = 0 // others have guessed, and the owner is from here
+		}
 	}
-	if r, ok := t.nets.get(net); ok && !local {
-		d = max(d, netDelay(r.now(now)))
+	if g.local {
+		return byName
 	}
-	return d
+	if r, ok := t.nets.get(g.exact); ok {
+		byNet = netDelay(r.now(now, narrowPace))
+	}
+	if l, ok := t.wides.get(g.wide); ok {
+		if byWide = wideDelay(l.now(now, widePace)); byWide > 0 && t.knows(g, g.exact, now) {
+			byWide = 0 // neighbours have guessed
+		}
+	}
+	return max(byName, min(byNet+byWide, maxNetDelay))
 }
 
-// netDelay is what a guesser waits.
-func netDelay(level int) time.Duration {
-	switch level {
-	case 0:
-		return 0
-	case 1:
-		return 2 * time.Second
-	case 2:
-		return 4 * time.Second
-	case 3:
-		return 8 * time.Second
+// knows reports whether g's name has signed in from net lately.
+func (t *throttle) knows(g guesser, net netip.Prefix, now time.Duration) bool {
+	if g.local || g.name == 0 {
+		return false
 	}
-	return 15 * time.Second
+	key := t.place(g.name, net)
+	until, ok := t.known.get(key)
+	if ok && now > until {
+		t.known.remove(key)
+		return false
+	}
+	return ok
 }
 
-// nameDelay is what everybody waits who gives a name that many have guessed
-// at: never so long that its owner could not sign in.
-func nameDelay(level int) time.Duration {
-	switch {
-	case level < 5:
-		return 0
-	case level < 10:
-		return time.Second
-	case level < 20:
-		return 2 * time.Second
-	}
-	return 4 * time.Second
+func (t *throttle) place(name uint64, net netip.Prefix) uint64 {
+	return maphash.Comparable(t.seed, struct {
+		name uint64
+		net  netip.Prefix
+	}{name, net})
 }
 
-// Levels beyond these make no difference but take longer to go away.
-const (
-	maxNetLevel  = 10
-	maxNameLevel = 30
-)
-
-// note notes a wrong guess.
-func (t *throttle) note(net netip.Prefix, local bool, name, guess uint64) {
+// proved notes that g has signed in, so that where they are is known at the
+// name.
+func (t *throttle) proved(g guesser) {
+	if t == nil || g.local || g.name == 0 {
+		return
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now := time.Now()
-	noteIn(&t.names, name, now, guess, maxNameLevel)
-	if !local {
-		noteIn(&t.nets, net, now, guess, maxNetLevel)
-	}
+	until := time.Since(t.began) + knownFor
+	t.known.put(t.place(g.name, g.exact), until)
+	t.known.put(t.place(g.name, g.home), until)
 }
 
-func noteIn[K comparable](records *recent[K, *record], k K, now time.Time, guess uint64, most int) {
+// refused notes a wrong guess: a hash, which is the same for the same name and
+// secret. Zero: the guess cannot be told from others.
+func (t *throttle) refused(g guesser, guess uint32) {
+	if t == nil {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Since(t.began)
+	if g.name != 0 {
+		noteIn(&t.names, g.name, now, guess, maxNameLevel)
+	}
+	if g.local || !noteIn(&t.nets, g.exact, now, guess, maxNetLevel) {
+		return
+	}
+	l, _ := t.wides.get(g.wide)
+	l.add(now, widePace, maxWideLevel)
+	t.wides.put(g.wide, l)
+}
+
+// guess is the hash of what was tried: never zero.
+func (t *throttle) guess(kind, name, secret string) uint32 {
+	if t == nil {
+		return 0
+	}
+	return uint32(maphash.Comparable(t.seed, [3]string{kind, name, secret})) | 1
+}
+
+// noteIn notes a guess in the record of k. fresh is false for one that k has
+// made before: a program with an old password, over and over.
+func noteIn[K comparable](records *recent[K, *record], k K, now time.Duration, guess uint32, most int) (fresh bool) {
 	r, ok := records.get(k)
 	if !ok {
-		r = &record{since: now}
+		r = &record{level: level{since: now}}
 		records.put(k, r)
 	}
-	if slices.Contains(r.guesses[:], guess) {
-		return // a program with an old password, over and over
+	if guess != 0 && slices.Contains(r.guesses[:], guess) {
+		return false
 	}
-	copy(r.guesses[1:], r.guesses[:])
-	r.guesses[0] = guess
-	r.level, r.since = min(r.now(now)+1, most), now
+	if guess != 0 {
+		copy(r.guesses[1:], r.guesses[:])
+		r.guesses[0] = guess
+	}
+	r.add(now, narrowPace, most)
+	return true
 }
 
 // now is the level at a time.
-func (r *record) now(t time.Time) int {
-	return max(r.level-int(t.Sub(r.since)/time.Minute), 0)
+func (l *level) now(t, pace time.Duration) int {
+	return max(l.count-int((t-l.since)/pace), 0)
+}
+
+func (l *level) add(t, pace time.Duration, most int) {
+	l.count, l.since = min(l.now(t, pace)+1, most), t
+}
+
+// throttled is an Authenticator behind a throttle.
+type throttled struct {
+	throttle *throttle
+	masters  *masters // may be nil
+	inner    sasl.Authenticator
+}
+
+func (t throttled) Authenticate(ctx context.Context, l sasl.Login) (string, error) {
+	kind, name := t.masters.guessed(l.User)
+	g := t.throttle.guesser(l.Remote, kind, name)
+	if err := t.throttle.wait(ctx, g); err != nil {
+		return "", err
+	}
+	account, err := t.inner.Authenticate(ctx, l)
+	switch {
+	case err == nil:
+		t.throttle.proved(g)
+	case errors.Is(err, sasl.ErrRefused):
+		t.throttle.refused(g, t.throttle.guess(kind, name, l.Password))
+	}
+	return account, err
 }
 
 // sleep waits, or fails when the context ends.

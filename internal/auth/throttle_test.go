@@ -20,12 +20,12 @@ func waits(s Source, user, password string, from netip.Addr) int {
 	return int(time.Since(began) / time.Second)
 }
 
-func throttled(p *people) Source { return Source{Authenticator: newThrottle(p)} }
+func slowed(p *people) Source { return Source{Authenticator: throttled{newThrottle(), nil, p}} }
 
 func TestDelayGrowsPerAddress(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := throttled(peopleOf("alice", "a secret"))
+		s := slowed(peopleOf("alice", "a secret"))
 		for i, want := range []int{0, 2, 4, 8, 15, 15, 15} {
 			// Many users, some of whom exist.
 			if got := waits(s, []string{"alice", "nobody"}[i%2], fmt.Sprint("guess ", i), here); got != want {
@@ -48,7 +48,7 @@ func TestDelayGrowsPerAddress(t *testing.T) {
 func TestDelayGoesAway(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := throttled(peopleOf("alice", "a secret"))
+		s := slowed(peopleOf("alice", "a secret"))
 		for i := range 3 {
 			waits(s, "alice", fmt.Sprint(i), here)
 		}
@@ -78,14 +78,14 @@ func TestNetworks(t *testing.T) {
 		{"::ffff:127.0.0.1", "127.0.0.1", false},
 	} {
 		synctest.Test(t, func(t *testing.T) {
-			s := throttled(peopleOf())
+			s := slowed(peopleOf())
 			waits(s, "nobody", "guess", netip.MustParseAddr(tt.first))
 			if got := waits(s, "nobody", "another", netip.MustParseAddr(tt.second)); (got == 2) != tt.same {
 				t.Errorf("after a guess from %s, one from %s waits %d s", tt.first, tt.second, got)
 			}
 		})
 	}
-	if _, local := network(netip.Addr{}); !local {
+	if !networksOf(netip.Addr{}).local {
 		t.Error("no address is an address")
 	}
 }
@@ -94,7 +94,7 @@ func TestNetworks(t *testing.T) {
 func TestSameGuess(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		s := throttled(peopleOf("alice", "a secret"))
+		s := slowed(peopleOf("alice", "a secret"))
 		for i := range 20 {
 			if got := waits(s, "alice", "old password", here); got > 2 {
 				t.Errorf("poll %d waits %d s", i, got)
@@ -145,7 +145,7 @@ func TestDelayAndErrors(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := peopleOf("alice", "a secret")
-		s := throttled(p)
+		s := slowed(p)
 		p.err = errOutage
 		for i := range 5 {
 			if got := waits(s, "alice", fmt.Sprint(i), here); got != 0 {
@@ -168,20 +168,27 @@ func TestDelayAndErrors(t *testing.T) {
 	})
 }
 
-// What is remembered of guessers has a bound.
+// What is remembered of guessers and of owners has a bound.
 func TestThrottleIsBounded(t *testing.T) {
 	t.Parallel()
-	th := newThrottle(peopleOf())
+	th := newThrottle()
 	from := netip.MustParseAddr("10.0.0.0")
-	for i := range 3 * throttleSize {
-		th.note(netip.PrefixFrom(from, 32), false, uint64(i), 1)
-		from = from.Next()
+	for i := range knownSize + knownSize/2 {
+		g := th.guesser(from, "", fmt.Sprint(i))
+		th.refused(g, 1)
+		th.proved(g)
+		b := from.As4()
+		from = netip.AddrFrom4([4]byte{b[0] + 1, b[1], b[2] + b[0]/255, b[3] + 1})
 	}
-	if n := len(th.nets.young) + len(th.nets.old); n > 2*throttleSize {
-		t.Errorf("%d addresses", n)
-	}
-	if n := len(th.names.young) + len(th.names.old); n > 2*throttleSize {
-		t.Errorf("%d names", n)
+	for what, n := range map[string][2]int{
+		"addresses": {len(th.nets.young) + len(th.nets.old), throttleSize},
+		"networks":  {len(th.wides.young) + len(th.wides.old), throttleSize},
+		"names":     {len(th.names.young) + len(th.names.old), throttleSize},
+		"owners":    {len(th.known.young) + len(th.known.old), knownSize},
+	} {
+		if n[0] > 2*n[1] || what != "networks" && n[0] < n[1] {
+			t.Errorf("%d %s", n[0], what)
+		}
 	}
 }
 

@@ -41,7 +41,7 @@ func TestAuthFailedIsFrozen(t *testing.T) {
 // failregex gives the patterns of the filter with fail2ban's tags replaced.
 func failregex(t *testing.T) []*regexp.Regexp {
 	t.Helper()
-	conf, err := os.ReadFile("../../contrib/fail2ban/postwain.conf")
+	conf, err := os.ReadFile("../../contrib/fail2ban/filter.d/postwain.conf")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -52,7 +52,7 @@ func failregex(t *testing.T) []*regexp.Regexp {
 	}
 	var all []*regexp.Regexp
 	for line := range strings.Lines(before) {
-		line = strings.ReplaceAll(strings.TrimSpace(line), "<HOST>", `(?P<host>[0-9a-fA-F:.]+)`)
+		line = strings.ReplaceAll(strings.TrimSpace(line), "<ADDR>", `(?P<host>[0-9a-fA-F:.]+)`)
 		all = append(all, regexp.MustCompile(line))
 	}
 	return all

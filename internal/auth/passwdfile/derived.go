@@ -1,23 +1,20 @@
 package passwdfile
 
 import (
-	"crypto/hmac"
-	"crypto/md5"
 	"crypto/pbkdf2"
 	"crypto/rand"
 	"crypto/sha1"
 	"crypto/subtle"
-	"encoding"
 	"encoding/base64"
-	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"strconv"
 	"strings"
 
 	"golang.org/x/crypto/argon2"
+
+	"github.com/postwain/postwain/sasl"
 )
 
 // Limits of the work that a line of the file may ask for.
@@ -147,52 +144,27 @@ func (p *pbkdf) cost() cost { return cost{kind: "pbkdf2", n: p.iterations} }
 
 // scram is what a SCRAM server stores (RFC 5802 §3).
 type scram struct {
-	hash       func() hash.Hash
-	salt, key  []byte // key: StoredKey
-	iterations int
+	sasl.SCRAMKeys
+	hash sasl.SCRAMHash
 }
 
 // parseSCRAM reads iterations,salt,StoredKey,ServerKey, the last three in
 // base64.
-func parseSCRAM(h func() hash.Hash) func(value string) (secret, error) {
+func parseSCRAM(h sasl.SCRAMHash) func(value string) (secret, error) {
 	return func(value string) (secret, error) {
-		part := strings.Split(value, ",")
-		if len(part) != 4 {
-			return nil, errors.New("not iterations,salt,StoredKey,ServerKey")
-		}
-		n, err := iterations(part[0])
+		k, err := sasl.ParseSCRAMKeys(h, value)
 		if err != nil {
 			return nil, err
 		}
-		var octets [4][]byte
-		for i := 1; i < 4; i++ {
-			if octets[i], err = base64.StdEncoding.DecodeString(part[i]); err != nil {
-				return nil, errors.New("a key is not base64")
-			}
-		}
-		if size := h().Size(); len(octets[1]) == 0 || len(octets[2]) != size || len(octets[3]) != size {
-			return nil, errors.New("a key has the wrong length")
-		}
-		return &scram{h, octets[1], octets[2], n}, nil
+		return &scram{k, h}, nil
 	}
 }
 
-func (s *scram) verify(password string) bool {
-	salted, err := pbkdf2.Key(s.hash, password, s.salt, s.iterations, s.hash().Size())
-	if err != nil {
-		return false
-	}
-	mac := hmac.New(s.hash, salted)
-	mac.Write([]byte("Client Key"))
-	h := s.hash()
-	h.Write(mac.Sum(nil))
-	return subtle.ConstantTimeCompare(h.Sum(nil), s.key) == 1
-}
+func (s *scram) verify(password string) bool { return s.Verify(password) }
 
-func (s *scram) cost() cost { return cost{kind: "scram", n: s.iterations, m: s.hash().Size()} }
+func (s *scram) cost() cost { return cost{kind: s.hash.String(), n: s.Iterations()} }
 
-// cram is what Dovecot stores for CRAM-MD5: the states of the outer and the
-// inner MD5 of HMAC once each has taken in its block of the key.
+// cram is what Dovecot stores for CRAM-MD5.
 type cram [32]byte
 
 func parseCRAM(value string) (secret, error) {
@@ -203,34 +175,7 @@ func parseCRAM(value string) (secret, error) {
 }
 
 func (c cram) verify(password string) bool {
-	key := []byte(password)
-	if len(key) > md5.BlockSize {
-		sum := md5.Sum(key)
-		key = sum[:]
-	}
-	got := append(md5State(key, 0x5c), md5State(key, 0x36)...)
-	return subtle.ConstantTimeCompare(got, c[:]) == 1
+	return subtle.ConstantTimeCompare(sasl.CRAMMD5Keys(password), c[:]) == 1
 }
 
 func (cram) cost() cost { return digested() }
-
-// md5State is the state of MD5 after a block of key, padded by zeros and
-// XORed with pad, in the order of octets that MD5 itself has.
-func md5State(key []byte, pad byte) []byte {
-	block := make([]byte, md5.BlockSize)
-	copy(block, key)
-	for i := range block {
-		block[i] ^= pad
-	}
-	h := md5.New()
-	h.Write(block)
-	m, err := h.(encoding.BinaryMarshaler).MarshalBinary()
-	if err != nil {
-		return nil
-	}
-	out := make([]byte, 0, md5.Size)
-	for i := range 4 { // behind the four octets that say what it is
-		out = binary.LittleEndian.AppendUint32(out, binary.BigEndian.Uint32(m[4+4*i:]))
-	}
-	return out
-}

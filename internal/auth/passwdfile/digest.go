@@ -29,8 +29,8 @@ var schemes = map[string]scheme{
 	"ARGON2ID":     {parse: parseArgon2},
 	"PBKDF2":       {parse: parsePBKDF2},
 
-	"SCRAM-SHA-1":   {parse: parseSCRAM(sha1.New)},
-	"SCRAM-SHA-256": {parse: parseSCRAM(sha256.New)},
+	"SCRAM-SHA-1":   {parse: parseSCRAM(sasl.SCRAMSHA1)},
+	"SCRAM-SHA-256": {parse: parseSCRAM(sasl.SCRAMSHA256)},
 	"CRAM-MD5":      {parse: parseCRAM, written: inHex},
 
 	"PLAIN-MD5": plainDigest(md5.New, inHex),

@@ -28,15 +28,18 @@ const lockWait = 5 * time.Second
 // there. The name is written in its canonical spelling. It returns ErrExists if
 // there is such an account.
 //
-// Add, SetPassword and Remove hash new passwords with Argon2id, keep comments,
+// Add and SetPassword hash new passwords with Argon2id. All edits keep comments,
 // order, owner and mode, and replace the file in one durable step, one edit at
 // a time. They refuse a file that Open would refuse.
-func Add(path, name, password string) error {
+func Add(path, name, password string) error { return AddAs(path, name, password, "") }
+
+// AddAs is Add with a scheme of NewSchemes for the password.
+func AddAs(path, name, password, scheme string) error {
 	account, err := checkName(name)
 	if err != nil {
 		return err
 	}
-	hash, err := newHash(password)
+	hash, err := newField(password, scheme)
 	if err != nil {
 		return err
 	}
@@ -50,8 +53,12 @@ func Add(path, name, password string) error {
 
 // SetPassword gives an account of the file path another password. It returns
 // an error that wraps [sasl.ErrNoUser] if there is no such account.
-func SetPassword(path, name, password string) error {
-	hash, err := newHash(password)
+func SetPassword(path, name, password string) error { return SetPasswordAs(path, name, password, "") }
+
+// SetPasswordAs is SetPassword with a scheme of NewSchemes, whichever the
+// account has had.
+func SetPasswordAs(path, name, password, scheme string) error {
+	hash, err := newField(password, scheme)
 	if err != nil {
 		return err
 	}
@@ -122,23 +129,6 @@ func checkName(name string) (account string, err error) {
 		err = errors.New("the name has spaces or signs in it that names cannot have (RFC 8265 §3.3)")
 	}
 	return "", fmt.Errorf("passwdfile: %w", err)
-}
-
-// newHash hashes a password that a mail program can send.
-func newHash(password string) (string, error) {
-	var err error
-	switch {
-	case password == "":
-		err = errors.New("the password is empty")
-	case len(password) > sasl.MaxPassword:
-		err = fmt.Errorf("the password is longer than %d octets", sasl.MaxPassword)
-	case strings.ContainsAny(password, "\r\n\x00"):
-		err = errors.New("the password has a line end or a NUL in it")
-	}
-	if err != nil {
-		return "", fmt.Errorf("passwdfile: %w", err)
-	}
-	return newArgon(sasl.PreparePassword(password)).String(), nil
 }
 
 // edit replaces the lines of a file, under its lock.

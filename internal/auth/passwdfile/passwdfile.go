@@ -6,8 +6,8 @@
 //	bob@example.org:{SHA512-CRYPT}$6$…::::::login_delay=300 expire=30d
 //
 // Names are compared in their canonical spelling ([sasl.PrepareUser]). The
-// extra fields nologin and allow_nets=192.0.2.0/24,… mean what they do there;
-// the others are handed on by [File.Fields].
+// extra field nologin means what it does there; the others are handed on by
+// [File.Fields], allow_nets=192.0.2.0/24,… among them, by which others judge.
 package passwdfile
 
 import (
@@ -187,7 +187,7 @@ func (f *File) Authenticate(ctx context.Context, l sasl.Login) (account string, 
 		f.prove(t.decoys.of(l.User), password)
 		return "", errRefused
 	}
-	if !f.prove(u.secret, password) || !u.admits(l.Remote) {
+	if !f.prove(u.secret, password) || u.noLogin {
 		return "", errRefused
 	}
 	return u.account, nil
@@ -203,25 +203,6 @@ func (f *File) Lookup(_ context.Context, name string) (account string, err error
 		return "", fmt.Errorf("passwdfile: %w", sasl.ErrNoUser)
 	}
 	return u.account, nil
-}
-
-// Secret implements [sasl.SecretSource]: for "PLAIN" the password itself where
-// it is stored so, for "CRAM-MD5", "SCRAM-SHA-1" and "SCRAM-SHA-256" what
-// Dovecot stores under that scheme. It is not told where the client is, so
-// whoever has allow_nets is refused.
-func (f *File) Secret(_ context.Context, name, scheme string) (account string, value []byte, err error) {
-	u := f.fresh().find(name)
-	if u == nil || u.secret == nil || u.noLogin || u.nets != nil {
-		return "", nil, errRefused
-	}
-	stored := u.scheme
-	if _, ok := u.secret.(plain); ok {
-		stored = "PLAIN"
-	}
-	if stored != scheme {
-		return "", nil, errRefused
-	}
-	return u.account, []byte(u.value), nil
 }
 
 // Fields returns the extra fields of an account, which the caller must not

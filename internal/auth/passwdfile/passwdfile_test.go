@@ -98,7 +98,7 @@ func TestAuthenticate(t *testing.T) {
 		{"gone", "", ""},
 		{"locked", "!", ""},
 		{"nologin", "n secret", ""},
-		{"far", "f secret", ""},
+		{"far", "f secret", "far"},
 	} {
 		account, err := ask(f, tt.user, tt.password)
 		if account != tt.account || (tt.account == "") != errors.Is(err, sasl.ErrRefused) || (tt.account == "") != (err != nil) {
@@ -132,7 +132,7 @@ func TestLookupSecretFields(t *testing.T) {
 		{"scram", "PLAIN", ""},
 		{"scram", "SCRAM-SHA-1", ""},
 		{"nologin", "PLAIN", ""},
-		{"near", "PLAIN", ""},
+		{"near", "PLAIN", "n secret"},
 		{"gone", "PLAIN", ""},
 		{"carol", "PLAIN", ""},
 	} {

@@ -18,6 +18,10 @@ type table struct {
 	users map[string]*user // by canonical name
 	// decoys are the work for names that do not exist.
 	decoys decoys
+	// served are the schemes of Secret, by name; signers is how many users
+	// have a password that somebody may sign in with.
+	served  []served
+	signers int
 	// warnings are about users who cannot sign in; nil if there are none.
 	warnings error
 }
@@ -38,7 +42,6 @@ type user struct {
 	version uint64 // of the whole line
 
 	noLogin bool
-	nets    []netip.Prefix // not nil: only from there
 }
 
 // Limits of a file.
@@ -99,6 +102,7 @@ func parse(path, text string, seed maphash.Seed) (*table, error) {
 	}
 	t.warnings = errors.Join(warnings...)
 	t.decoys = newDecoys(seed, examples, costs)
+	t.served, t.signers = t.serve()
 	return t, nil
 }
 
@@ -137,8 +141,8 @@ func (u *user) parseFields(text string) error {
 		switch name {
 		case "nologin":
 			u.noLogin = true
-		case "allow_nets":
-			if err := u.parseNets(value); err != nil {
+		case "allow_nets", "deny_nets":
+			if err := checkNets(name, value); err != nil {
 				return err
 			}
 		}
@@ -146,33 +150,17 @@ func (u *user) parseFields(text string) error {
 	return nil
 }
 
-func (u *user) parseNets(list string) error {
-	u.nets = []netip.Prefix{}
+// checkNets looks at a list of networks, which whoever asks for the fields
+// judges by.
+func checkNets(field, list string) error {
 	for s := range strings.SplitSeq(list, ",") {
-		p, err := netip.ParsePrefix(s)
-		if a, aerr := netip.ParseAddr(s); aerr == nil {
-			p, err = netip.PrefixFrom(a, a.BitLen()), nil
+		if s = strings.TrimSpace(s); s == "local" {
+			continue
 		}
-		if err != nil {
-			return errors.New("allow_nets is no list of addresses and networks with commas between them")
+		_, err := netip.ParsePrefix(s)
+		if _, aerr := netip.ParseAddr(s); aerr != nil && err != nil {
+			return fmt.Errorf("%s is no list of addresses and networks with commas between them", field)
 		}
-		u.nets = append(u.nets, p.Masked())
 	}
 	return nil
-}
-
-// admits reports whether somebody at a may sign in, given the password.
-func (u *user) admits(a netip.Addr) bool {
-	if u.noLogin {
-		return false
-	}
-	if u.nets == nil {
-		return true
-	}
-	for _, p := range u.nets {
-		if p.Contains(a.Unmap().WithZone("")) {
-			return true
-		}
-	}
-	return false
 }
