@@ -37,7 +37,13 @@ var rooms = []struct{ room, may string }{
 	{"internal/store", "maildrop internal/fsx internal/store/*"},
 	{"internal/store/*", "maildrop internal/fsx internal/dot"},
 	{"internal/auth", "sasl"},
+	{"internal/auth/sql", "sasl internal/auth/passwdfile"},
+	{"internal/auth/pam", "sasl internal/auth/command"},
 	{"internal/auth/*", "sasl internal/fsx internal/krb"},
+	{"internal/krb", ""},
+	{"internal/kpop", "internal/krb"},
+	{"internal/sandbox", ""},
+	{"internal/acme", ""},
 	{"internal/lmtp", "maildrop internal/dot"},
 	{"internal/fetch", "maildrop pop3 pop3client sasl internal/fsx internal/fetch/sink"},
 	{"internal/fetch/sink", ""},
@@ -48,7 +54,7 @@ var rooms = []struct{ room, may string }{
 	{"internal/progress", ""},
 	{"internal/testkit", "pop3 maildrop"},
 	{"internal/daemon", "pop3 pop3server pop3client sasl maildrop internal/*"},
-	{"internal/cli", "internal/daemon internal/config internal/auth/passwdfile internal/fsx internal/fetch internal/fetch/rcfile internal/progress"},
+	{"internal/cli", "internal/daemon internal/config internal/auth/passwdfile internal/auth/apppassword internal/fsx internal/fetch internal/fetch/rcfile internal/progress internal/sandbox"},
 	{"cmd/postwain", "internal/cli"},
 	{"test/rig", ""},
 	{"bench", "test/rig"},
@@ -65,6 +71,7 @@ const scram = "github.com/xdg-go/scram"
 // folding makes "ſtlſ" equal to "STLS".
 var protocol = []string{
 	"pop3", "pop3server", "pop3client", "sasl", "internal/dot", "internal/lmtp", "internal/fetch", "internal/fetch/sink/smtp",
+	"internal/krb", "internal/kpop", "internal/auth/kerberos",
 }
 
 const maxLines, maxTestLines = 400, 800
