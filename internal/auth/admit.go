@@ -21,13 +21,16 @@ const (
 // allow_nets lists the only networks from which it may, deny_nets those from
 // which it may not, which wins. A list has commas between networks, such as
 // 192.0.2.0/24, single addresses, and the word local for what has no address, a
-// Unix socket.
+// Unix socket. With nologin, unless it is false, it may not be used at all.
 //
 // from is the client's address, after a PROXY header; the zero Addr: there is
 // none. The error is that of a wrong password where the account may not be used
 // (it wraps sasl.ErrRefused). A list that cannot be read is an outage: nobody
 // is let in by it.
 func Admit(fields map[string]string, from netip.Addr) error {
+	if v, ok := fields["nologin"]; ok && v != "false" && v != "f" {
+		return errRefused
+	}
 	from = from.Unmap().WithZone("")
 	denied, has, err := listed(fields, "deny_nets", from)
 	if err != nil {
