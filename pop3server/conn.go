@@ -84,7 +84,7 @@ func (c *conn) start(ctx context.Context) bool {
 	if f := c.opt.Trace.SessionStart; f != nil {
 		f(*p)
 	}
-	if c.opt.Implicit && p.TLS == nil && !c.handshake() {
+	if c.opt.Implicit && p.TLS == nil && !c.handshake() || !c.preface(ctx, limit) {
 		return false
 	}
 	c.open()
@@ -99,6 +99,23 @@ func (c *conn) start(ctx context.Context) bool {
 		c.out.Text(c.apop.(challenger).Challenge())
 	}
 	c.out.End()
+	return true
+}
+
+// preface runs what comes before the greeting.
+func (c *conn) preface(ctx context.Context, limit time.Time) bool {
+	if c.opt.Preface == nil {
+		return true
+	}
+	ctx, cancel := context.WithDeadline(ctx, limit)
+	defer cancel()
+	p, err := c.opt.Preface(ctx, c.net, c.sum.Peer)
+	if err != nil {
+		c.note(ReasonPreface, err)
+		return false
+	}
+	c.sum.Peer = p
+	c.wire.SetReadDeadline(limit)
 	return true
 }
 

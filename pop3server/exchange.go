@@ -96,16 +96,31 @@ func (a *authorizing) authCommand(ctx context.Context, arg []byte) reply {
 			return blame(textResponse)
 		}
 	}
-	account, err := a.exchange(ctx, m.Start(), response)
+	x := m.Start()
+	account, err := a.exchange(ctx, x, response)
 	var broken inputError
-	switch {
-	case err == errCancelled:
-		return refuse("", textCancelled)
-	case errors.As(err, &broken):
+	switch cut := errors.As(err, &broken); {
+	case (cut || err == errCancelled) && refusedBefore(x) != nil: // and told so
+		r := a.login(ctx, Login{Mechanism: m.Name(), Err: refusedBefore(x)})
+		if !cut {
+			return r
+		}
+		fallthrough
+	case cut:
 		a.stop(broken.error)
 		return reply{then: ended}
+	case err == errCancelled:
+		return refuse("", textCancelled)
 	}
 	return a.login(ctx, Login{Account: account, Mechanism: m.Name(), Err: err})
+}
+
+// refusedBefore is why x has refused a client that did not wait for the end.
+func refusedBefore(x sasl.Exchange) error {
+	if r, ok := x.(interface{ Refused() error }); ok {
+		return r.Refused()
+	}
+	return nil
 }
 
 // inputError is an error of the connection inside an exchange.

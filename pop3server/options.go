@@ -1,7 +1,9 @@
 package pop3server
 
 import (
+	"context"
 	"crypto/tls"
+	"net"
 	"time"
 )
 
@@ -28,8 +30,17 @@ type Options struct {
 	// change while the server runs. The least version is TLS 1.2, and the ALPN
 	// name is "pop3", whatever it says. Nil: no TLS.
 	TLS *tls.Config
+	// LegacyTLS lets TLS say which version is the least: for old machines on a
+	// network of their own.
+	LegacyTLS bool
 	// Implicit begins connections with a TLS handshake (RFC 8314 §3.3).
 	Implicit bool
+	// Preface is what comes before the greeting on each connection, as in
+	// Kerberized POP. It reads nothing behind it, and gives what is known of
+	// the peer then. It has the time of the login; an error ends the connection,
+	// and whoever needs to know of it has been told. It does not go with
+	// Implicit. Nil: nothing comes before.
+	Preface func(ctx context.Context, c net.Conn, p Peer) (Peer, error)
 	// InsecureAuth allows passwords in clear text from everywhere. From
 	// loopback addresses and Unix sockets they always are.
 	InsecureAuth bool
@@ -78,7 +89,7 @@ func (o Options) withDefaults() *Options {
 	set(&o.CommitTimeout, defaultCommit)
 	o.IdleTimeout = max(o.IdleTimeout, defaultIdle)
 	if o.TLS != nil {
-		o.TLS = harden(o.TLS)
+		o.TLS = harden(o.TLS, o.LegacyTLS)
 	}
 	if o.Sessions == nil {
 		o.Sessions = NewSessions(0)

@@ -54,6 +54,7 @@ const (
 	ReasonLineTooLong  Reason = "line too long"
 	ReasonNotPOP3      Reason = "not POP3"
 	ReasonHandshake    Reason = "TLS handshake failed"
+	ReasonPreface      Reason = "not admitted"
 	ReasonInjection    Reason = "input behind STLS"
 	ReasonTakenOver    Reason = "taken over"
 	ReasonShutdown     Reason = "shutdown"
