@@ -70,12 +70,13 @@ func (c *Client) APOP(ctx context.Context, user, password string) error {
 	return nil
 }
 
-// Auth signs in by a SASL mechanism (RFC 5034), inside TLS only. oneLine sends
-// an initial response on the line of AUTH where it fits into 255 octets;
-// otherwise it goes in a second step, which every server understands. The error
-// is a *pop3.Error if the server refuses, or one of m, or both.
+// Auth signs in by a SASL mechanism (RFC 5034), inside TLS only, except for
+// GSSAPI: a ticket lets nobody else in who sees it go by (RFC 4120 §3.2).
+// oneLine sends an initial response on the line of AUTH where it fits into 255
+// octets; otherwise it goes in a second step, which every server understands.
+// The error is a *pop3.Error if the server refuses, or one of m, or both.
 func (c *Client) Auth(ctx context.Context, m sasl.Client, oneLine bool) error {
-	if c.tls == nil {
+	if c.tls == nil && m.Name() != "GSSAPI" {
 		return command(pop3.Auth).wrap(ErrPlaintext)
 	}
 	_, err := c.auth(ctx, m, oneLine)

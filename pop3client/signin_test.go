@@ -262,6 +262,39 @@ func (endlessExchange) Start() ([]byte, bool, error) { return []byte("x"), true,
 func (endlessExchange) Next([]byte) ([]byte, error)  { return []byte("x"), nil }
 func (endlessExchange) Done() error                  { return nil }
 
+// ticketed is GSSAPI, as far as it is a name.
+type ticketed struct{ endlessExchange }
+
+func (ticketed) Name() string { return "GSSAPI" }
+
+// Outside TLS, Auth takes GSSAPI and nothing else.
+func TestAuthInClear(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		client, server := testkit.Pipe()
+		p := &policeman{}
+		done := make(chan struct{})
+		go func() { defer close(done); p.serve(server) }()
+		defer func() { client.Close(); <-done }()
+		c, err := pop3client.New(t.Context(), client, pop3client.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		for _, m := range []sasl.Client{endlessExchange{}, sasl.PlainClient("alice", "secret"), sasl.XOAUTH2Client("alice", "secret")} {
+			if err := c.Auth(t.Context(), m, true); !errors.Is(err, pop3client.ErrPlaintext) {
+				t.Errorf("%s: %v", m.Name(), err)
+			}
+		}
+		if err := c.Auth(t.Context(), ticketed{}, false); err == nil || errors.Is(err, pop3client.ErrPlaintext) {
+			t.Errorf("GSSAPI: %v", err)
+		}
+		if got := strings.Join(p.tried, " "); got != "GSSAPI" {
+			t.Errorf("tried %q", got)
+		}
+	})
+}
+
 // Auth takes any mechanism, inside TLS, and bounds the challenges.
 func TestAuth(t *testing.T) {
 	t.Parallel()

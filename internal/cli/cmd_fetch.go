@@ -19,6 +19,7 @@ way. What is stored is deleted from the server, unless told otherwise.
 
 SOURCE  pops://user@host[:port]      TLS, port 995
         pop://user@host[:port]       TLS by STLS, port 110
+        kpop://user@host[:port]      a Kerberos ticket, no TLS, port 1109
 DEST    maildir:PATH                 made if it is not there
         mbox:PATH
         lmtp:PATH                    a socket
@@ -42,7 +43,10 @@ variable POSTWAIN_PASSWORD, or asked for at the terminal:
   --password-file F       F's first line
   --password-command CMD  the first line that CMD prints
   --token-command CMD     likewise an OAuth 2 token
-  --auth MECHANISM        such as PLAIN, SCRAM-SHA-256, XOAUTH2
+  --auth MECHANISM        such as PLAIN, SCRAM-SHA-256, XOAUTH2; with GSSAPI,
+                          and with kpop://, the ticket of kinit signs in
+  --keytab F              no kinit: F has the keys of the source's user
+  --principal NAME        or of NAME
 How to connect:
   --ca FILE               trust the certificates in FILE
   --plaintext             pop:// without TLS: everybody on the way can read it

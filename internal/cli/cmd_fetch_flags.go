@@ -49,6 +49,8 @@ func newFetchFlags() *fetchFlags {
 	c.form("password-command", unmarshal(&f.PasswordCommand))
 	c.form("token-command", unmarshal(&f.TokenCommand))
 	c.form("auth", unmarshal(&f.Auth))
+	c.text("keytab", &f.Keytab)
+	c.text("principal", &f.Principal)
 	c.text("ca", &f.CA)
 	c.truth("plaintext", &f.Plaintext)
 	c.form("timeout", readDuration(&f.Timeout))

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -164,6 +165,32 @@ func TestOutcome(t *testing.T) {
 	} {
 		if got := outcome(c.reports); got != c.want {
 			t.Errorf("%s: %d, not %d", name, got, c.want)
+		}
+	}
+}
+
+// What a ticket needs has flags, and goes with a ticket only.
+func TestFetchByTicket(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ line, want string }{
+		{"--auth gssapi --keytab k --principal robot pops://a@example.org", ""},
+		{"kpop://a@example.org", ""},
+		{"--principal robot kpop://a@example.org", "--principal goes with --keytab"},
+		{"--keytab k pops://a@example.org", "--keytab is for kpop:// and for --auth = GSSAPI only"},
+		{"--auth PLAIN kpop://a@example.org", "--auth: kpop:// has a way of its own"},
+		{"--password-file p --auth GSSAPI pops://a@example.org", "--password-file: a Kerberos ticket signs in"},
+		{"--plaintext kpop://a@example.org", "--plaintext is for pop:// only"},
+	} {
+		f := newFetchFlags()
+		if err := f.flags.Parse(strings.Fields("--to mbox:x " + c.line)); err != nil || f.wrong != nil {
+			t.Fatal(err, f.wrong)
+		}
+		job, err := f.job(f.flags.Args())
+		switch {
+		case c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) || c.want == "" && err != nil:
+			t.Errorf("%s: %v", c.line, err)
+		case err == nil && !job.mailboxes[0].Ticket():
+			t.Errorf("%s: there is no ticket", c.line)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/postwain/postwain/internal/daemon"
+	"github.com/postwain/postwain/internal/sandbox"
 )
 
 const serveHelp = `postwain serve [--config FILE] [--data DIR]
@@ -26,6 +27,10 @@ rest.
   postwain serve --data /tmp/mail
   postwain serve --config /etc/postwain/postwain.toml
 
+Once it serves, the process may open no files but those that FILE names, the mail
+and the state (Landlock, where the kernel has it). POSTWAIN_SANDBOX=off in the
+environment leaves that out.
+
 Signals: HUP reads the configuration and the certificates again, TERM and INT
 stop when the commands in hand are done, the second one at once.
 Exit codes: 0 stopped by a signal, 1 failed, or stopped by a second signal,
@@ -44,7 +49,16 @@ func (e Env) serve() error {
 	}
 	stdout, ok := e.Stdout.(*os.File)
 	return daemon.Run(context.Background(), daemon.Options{
-		Config: *file, Data: *data, Terminal: ok && term.IsTerminal(int(stdout.Fd())),
+		Config: *file, Data: *data, Confine: confinement(e.Getenv), Terminal: ok && term.IsTerminal(int(stdout.Fd())),
 		Stdout: e.Stdout, Stderr: e.Stderr, Getenv: e.Getenv, Signals: e.Signals(),
 	})
+}
+
+// confinement is what the server does to itself, unless the operator wants it
+// not to.
+func confinement(getenv func(string) string) func(sandbox.Paths) (sandbox.Report, error) {
+	if getenv("POSTWAIN_SANDBOX") == "off" {
+		return nil
+	}
+	return sandbox.Confine
 }

@@ -15,24 +15,36 @@ import (
 	"github.com/postwain/postwain/internal/daemon"
 )
 
-const userHelp = `postwain user add NAME [--password-file F]
-postwain user passwd NAME [--password-file F]
+const userHelp = `postwain user add NAME [--password-file F] [--scheme S]
+postwain user passwd NAME [--password-file F] [--scheme S]
 postwain user remove NAME
 postwain user list
+postwain user app-password add|remove NAME DEVICE
+postwain user app-password list [NAME]
+postwain user app-password only NAME on|off
 
 Changes who may sign in. A running server notices by itself, within a second or
 two; sessions go on to their end. The mail of an account that is removed stays
 where it is.
 
 The password is asked for at a terminal, or is the first line of F; F may be -,
-which is standard input. It is stored as a hash (Argon2id).
+which is standard input. It is stored as a hash from which nobody can learn it
+(ARGON2ID), and which serves the mechanisms that send the password. Others need
+another --scheme: SCRAM-SHA-256 serves SCRAM-SHA-256 as well; PLAIN, the password
+itself, serves all; CRAM-MD5 serves CRAM-MD5 as well. Whoever can read a file
+with the last two can sign in.
+
+An app password is for one device: it is made and shown once, counts beside the
+account's own (with "only NAME on", instead of it), and is revoked alone.
 
 The accounts are those of postwain serve with the same --config FILE or
 --data DIR.
 
   postwain user add alice@example.org --config /etc/postwain/postwain.toml
   echo "$PASSWORD" | postwain user passwd bob --password-file -
+  postwain user passwd carol --scheme SCRAM-SHA-256
   postwain user list
+  postwain user app-password add bob "Bob's telephone"
 
 Exit codes: 0 done, 1 failed, 2 wrong command line, 78 wrong configuration.
 `
@@ -44,6 +56,7 @@ func (e Env) user() error {
 	flags := newFlags()
 	file, data := place(flags)
 	from := flags.String("password-file", "", "")
+	scheme := flags.String("scheme", "", "")
 	rest, err := e.parse(flags, userHelp)
 	if err != nil {
 		return err
@@ -53,6 +66,8 @@ func (e Env) user() error {
 		verb, rest = rest[0], rest[1:]
 	}
 	switch verb {
+	case "app-password":
+		return e.appPassword(*file, *data, rest)
 	case "list":
 		if len(rest) > 0 {
 			return usagef("user list takes no name")
@@ -62,11 +77,17 @@ func (e Env) user() error {
 			return usagef("write: postwain user %s NAME", verb)
 		}
 	default:
-		return usagef("user can add, passwd, list and remove, not %s", verb)
+		return usagef("user can add, passwd, list, remove and app-password, not %s", verb)
+	}
+	if *scheme != "" && verb != "add" && verb != "passwd" {
+		return usagef("user %s takes no --scheme", verb)
 	}
 	path, mail, err := e.passwdFile(*file, *data)
 	if err != nil {
 		return err
+	}
+	if path == "" {
+		return fmt.Errorf("%s has no passwd_file in [accounts]: its users are kept elsewhere", *file)
 	}
 	if verb == "add" && !strings.Contains(rest[0], "@") && strings.Contains(strings.ReplaceAll(mail, "%%", ""), "%d") {
 		return fmt.Errorf("%s has no domain, and mail.path in %s needs one for %%d; write %[1]s@DOMAIN", rest[0], *file)
@@ -74,7 +95,7 @@ func (e Env) user() error {
 	if verb == "list" {
 		return e.listUsers(path)
 	}
-	return e.editUser(path, verb, rest[0], *from)
+	return e.editUser(path, verb, rest[0], *from, *scheme)
 }
 
 // passwdFile is the file of accounts that serve would use, and mail the path
@@ -107,7 +128,7 @@ func (e Env) listUsers(path string) error {
 	return nil
 }
 
-func (e Env) editUser(path, verb, name, from string) error {
+func (e Env) editUser(path, verb, name, from, scheme string) error {
 	if verb == "remove" {
 		return passwdfile.Remove(path, name)
 	}
@@ -116,9 +137,9 @@ func (e Env) editUser(path, verb, name, from string) error {
 		return err
 	}
 	if verb == "add" {
-		return passwdfile.Add(path, name, password)
+		return passwdfile.AddAs(path, name, password, scheme)
 	}
-	return passwdfile.SetPassword(path, name, password)
+	return passwdfile.SetPasswordAs(path, name, password, scheme)
 }
 
 // password reads a new password from a file, from standard input, or from

@@ -12,10 +12,16 @@ func (d *decoder) check(c *Config) {
 		d.fail("hostname", "hostname = %q is no host name; write it as \"mail.example.org\"", c.Hostname)
 	}
 	d.checkPath(c.Mail.Path)
-	if c.Accounts.PasswdFile == "" {
-		d.fail("accounts.passwd_file", "accounts.passwd_file is missing; it names the file that postwain user makes")
-	}
+	d.checkSignIn(c)
 	d.pair("tls", c.TLS.Cert, c.TLS.Key)
+	haveTLS := c.TLS.Cert != "" || c.TLS.ACME.Configured()
+	if c.TLS.ClientCA != "" && !haveTLS {
+		d.fail("tls.client_ca", "tls.client_ca needs cert and key beside it")
+	}
+	if c.TLS.ClientCRL != "" && c.TLS.ClientCA == "" {
+		d.fail("tls.client_crl", "tls.client_crl needs client_ca beside it")
+	}
+	d.checkACME(&c.TLS.ACME)
 	for i, further := range c.TLS.Certificate {
 		at := fmt.Sprintf("tls.certificate.%d", i)
 		if further == (Certificate{}) {
@@ -23,7 +29,7 @@ func (d *decoder) check(c *Config) {
 		}
 		d.pair(at, further.Cert, further.Key)
 	}
-	if len(c.TLS.Certificate) > 0 && c.TLS.Cert == "" {
+	if len(c.TLS.Certificate) > 0 && !haveTLS {
 		d.fail("tls.cert", "tls.cert is missing; clients that ask for no name get this certificate")
 	}
 	d.checkListeners(c)
@@ -72,7 +78,7 @@ func (d *decoder) checkListeners(c *Config) {
 		l := &c.Listen[i]
 		at := fmt.Sprintf("listen.%d", i)
 		if l.Proto == "" {
-			d.fail(at+".proto", "listen.proto is missing; write \"pop3\", \"pop3s\" or \"lmtp\"")
+			d.fail(at+".proto", "listen.proto is missing; write \"pop3\", \"pop3s\", \"lmtp\" or \"kpop\"")
 		}
 		if l.Addr == (Addr{}) {
 			d.fail(at+".addr", "listen.addr is missing; write \"host:port\" or \"unix:/path\"")
@@ -82,7 +88,7 @@ func (d *decoder) checkListeners(c *Config) {
 			d.fail(at+".addr", "listen.addr = %q is used in line %d already", l.Addr, d.lines[fmt.Sprintf("listen.%d.addr", first)])
 		}
 		seen[l.Addr] = i
-		d.checkListener(at, l, c.TLS.Cert != "")
+		d.checkListener(at, l, c.TLS.Cert != "" || c.TLS.ACME.Configured())
 	}
 }
 
@@ -98,6 +104,9 @@ func (d *decoder) checkListener(at string, l *Listen, haveTLS bool) {
 	}
 	if l.InsecureAuth && l.Proto != POP3 {
 		d.fail(at+".insecure_auth", "listen.insecure_auth has no meaning for proto = %q", l.Proto)
+	}
+	if l.Legacy && l.Proto != POP3 && l.Proto != POP3S || l.LegacyPublic && !l.Legacy {
+		d.fail(at+".legacy", "listen.legacy is for proto = \"pop3\" and \"pop3s\", and legacy_public goes with it")
 	}
 	if unix && len(l.ProxyFrom)+len(l.Allow) > 0 {
 		d.fail(at, "listen.proxy_from and listen.allow have no meaning for a Unix socket; its mode and group say who may connect")

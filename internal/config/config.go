@@ -38,6 +38,8 @@ type Config struct {
 
 	Mail     Mail     `toml:"mail"`
 	Accounts Accounts `toml:"accounts"`
+	SASL     SASL     `toml:"sasl"`
+	Kerberos Kerberos `toml:"kerberos"`
 	TLS      TLS      `toml:"tls"`
 	Listen   []Listen `toml:"listen"`
 	Limits   Limits   `toml:"limits"`
@@ -68,15 +70,6 @@ type Mail struct {
 	UIDLFormat string `toml:"uidl_format"`
 }
 
-// Accounts says who may sign in.
-type Accounts struct {
-	// PasswdFile is a file with one account on each line, as Dovecot writes
-	// it: name:{SCHEME}hash, and after six more colons extra fields such as
-	// login_delay=10m. It is read again when it changes. Make and change it
-	// with postwain user.
-	PasswdFile string `toml:"passwd_file"`
-}
-
 // TLS names the server's certificate. The lowest version is TLS 1.2. The files
 // are read again at SIGHUP.
 type TLS struct {
@@ -86,6 +79,14 @@ type TLS struct {
 	// Key is the file with the private key of cert, in PEM. Nobody but the
 	// server's user should be able to read it.
 	Key string `toml:"key"`
+	// ClientCA is a file with the certificates, in PEM, of those who may vouch
+	// for clients: who has a certificate of theirs may sign in by EXTERNAL to
+	// the account of its mail address. Unset: clients are not asked for one.
+	ClientCA string `toml:"client_ca"`
+	// ClientCRL is a file with the revocation lists of client_ca, in PEM.
+	ClientCRL string `toml:"client_crl"`
+
+	ACME ACME `toml:"acme"`
 
 	Certificate []Certificate `toml:"certificate"`
 }
@@ -104,7 +105,8 @@ type Certificate struct {
 // proto is the socket's FileDescriptorName.
 type Listen struct {
 	// Proto is what is spoken: "pop3" (with STLS where there is a
-	// certificate), "pop3s" (TLS from the first octet) or "lmtp".
+	// certificate), "pop3s" (TLS from the first octet), "lmtp" or "kpop"
+	// (POP3 behind a Kerberos ticket; see [kerberos]).
 	Proto Proto `toml:"proto"`
 	// Addr is host:port, or unix: and the path of a socket. Without a host, as
 	// in ":995", it is all addresses of the machine, IPv4 and IPv6.
@@ -112,6 +114,12 @@ type Listen struct {
 	// InsecureAuth allows passwords in clear text on this listener. Clients
 	// on the same machine may always send them so.
 	InsecureAuth bool `toml:"insecure_auth"`
+	// Legacy lets machines in that know nothing newer than TLS 1.0, RSA and
+	// 3DES, such as old scanners. It is for a private network, and refused on
+	// an address that everybody can reach.
+	Legacy bool `toml:"legacy"`
+	// LegacyPublic lets a legacy listener be on such an address all the same.
+	LegacyPublic bool `toml:"legacy_public"`
 	// ProxyFrom names the networks, or single addresses, of proxies that
 	// begin each connection with a PROXY header, version 1 or 2. Connections
 	// from there without one are closed; one from elsewhere is not believed.
@@ -186,6 +194,14 @@ func Default() *Config {
 			WriteTimeout:          5 * time.Minute,
 			StopTimeout:           30 * time.Second,
 		},
+		TLS: TLS{ACME: ACME{Challenge: TLSALPN01}},
+		Accounts: Accounts{
+			LDAP:    LDAP{Filter: "(|(uid=%u)(mail=%u))", Timeout: 10 * time.Second},
+			SQL:     SQL{Timeout: 10 * time.Second},
+			PAM:     PAM{Helper: "/usr/lib/postwain/postwain-pam", Timeout: 30 * time.Second},
+			Command: Program{Timeout: 30 * time.Second},
+			Masters: Masters{Separator: "*"},
+		},
 		Log: Log{Format: Text},
 	}
 }
@@ -242,7 +258,7 @@ func Parse(p Purpose, file string, data []byte) (*Config, error) {
 
 // serves reports whether there is a section that only a server needs.
 func serves(tree map[string]any) bool {
-	for _, key := range []string{"mail", "accounts", "tls", "listen", "limits"} {
+	for _, key := range []string{"mail", "accounts", "sasl", "kerberos", "tls", "listen", "limits"} {
 		if tree[key] != nil {
 			return true
 		}
@@ -262,7 +278,13 @@ func syntax(file string, err error) Problem {
 
 // resolve makes the paths of c independent of the working directory.
 func (c *Config) resolve(dir string) {
-	paths := []*string{&c.StateDir, &c.Mail.Path, &c.Accounts.PasswdFile, &c.TLS.Cert, &c.TLS.Key}
+	a := &c.Accounts
+	paths := []*string{
+		&c.StateDir, &c.Mail.Path, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA, &c.TLS.ClientCRL, &c.TLS.ACME.CA,
+		&c.TLS.ACME.Dir, &c.TLS.ACME.EABKeyFile, &c.Kerberos.Keytab,
+		&a.PasswdFile, &a.AppPasswords, &a.Masters.PasswdFile, &a.LDAP.CA, &a.LDAP.BindPasswordFile, &a.SQL.DSNFile,
+		&a.PAM.Helper, &a.OAuth.ClientSecretFile, &a.OAuth.CA,
+	}
 	for i := range c.TLS.Certificate {
 		paths = append(paths, &c.TLS.Certificate[i].Cert, &c.TLS.Certificate[i].Key)
 	}

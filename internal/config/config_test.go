@@ -101,10 +101,11 @@ format = "json"
 	want.Hostname = "mail.example.org"
 	want.StateDir = "/etc/postwain/state"
 	want.Mail = Mail{Maildir, "/etc/postwain/mail/%u", Snapshot, Strict, "%v.%u"}
-	want.Accounts = Accounts{"/users"}
+	want.Accounts.PasswdFile = "/users"
 	want.TLS = TLS{
 		Cert: "/etc/postwain/cert.pem", Key: "/etc/postwain/key.pem",
 		Certificate: []Certificate{{"/etc/postwain/b.pem", "/etc/postwain/b.key"}},
+		ACME:        ACME{Challenge: TLSALPN01},
 	}
 	want.Listen = []Listen{
 		{Proto: POP3, Addr: Addr{"tcp", "[::1]:110"}, ProxyFrom: []Network{

@@ -14,10 +14,11 @@ type Fetch struct {
 	// postwain fetch. No two sections have the same. Unset: the user and the
 	// host of source.
 	Name string `toml:"name"`
-	// Source is the mailbox: "pops://user@host" (TLS, port 995) or
-	// "pop://user@host" (TLS by STLS, port 110), with :port behind it where
-	// the port is another. A user's own @ needs no escape. A password never
-	// stands here.
+	// Source is the mailbox: "pops://user@host" (TLS, port 995),
+	// "pop://user@host" (TLS by STLS, port 110) or "kpop://user@host" (a
+	// Kerberos ticket instead of a password, and no TLS, port 1109), with :port
+	// behind it where the port is another. A user's own @ needs no escape. A
+	// password never stands here.
 	Source Source `toml:"source"`
 	// To is where the mail goes: "maildir:PATH", "mbox:PATH", "lmtp:PATH" of a
 	// socket, "lmtp://host:port", "smtp://host:port" (TLS by STARTTLS),
@@ -38,12 +39,21 @@ type Fetch struct {
 	TokenCommand Command `toml:"token_command"`
 	// Auth is how to sign in: "USER", "APOP" (inside TLS only), "PLAIN",
 	// "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-256", one of these two
-	// with "-PLUS", or with a token "XOAUTH2" or "OAUTHBEARER". Unset: the
-	// best that the server has.
+	// with "-PLUS", with a token "XOAUTH2" or "OAUTHBEARER", or with a Kerberos
+	// ticket "GSSAPI". Unset: the best for passwords, or for tokens, that the
+	// server has.
 	Auth Mechanism `toml:"auth"`
 	// OneLine sends a token on the line of AUTH. Unset: in a second step,
 	// which Exchange wants.
 	OneLine bool `toml:"one_line"`
+	// Keytab is a file with the keys of a principal, for kpop:// and "GSSAPI"
+	// where nobody runs kinit. Unset: the tickets in the credential cache, as
+	// kinit leaves them.
+	Keytab string `toml:"keytab"`
+	// Principal is whose keys of keytab are used, such as
+	// "robot@EXAMPLE.ORG". Unset: the user of source without what is behind an
+	// @, in the default realm.
+	Principal string `toml:"principal"`
 
 	// CA is a file with the certificates, in PEM, that the server's
 	// certificate must come from. Unset: those that the system trusts.
@@ -168,6 +178,21 @@ func (f *Fetch) Title() string {
 // Authorized reports whether tokens of [fetch.oauth] sign in.
 func (f *Fetch) Authorized() bool { return f.OAuth.given() }
 
+// Ticket reports whether a Kerberos ticket signs in.
+func (f *Fetch) Ticket() bool {
+	return f.Source.KPOP || f.Auth == gssapi || f.Auth == "" && f.Source.Auth == string(gssapi)
+}
+
+// Client is the principal whose keys in the keytab sign in. Its realm may be
+// missing.
+func (f *Fetch) Client() string {
+	if f.Principal != "" {
+		return f.Principal
+	}
+	user, _, _ := strings.Cut(f.Source.User, "@")
+	return user
+}
+
 func (o *OAuth) given() bool {
 	return o.Profile != "" || o.ClientID != "" || o.ClientSecretFile != "" || o.Tenant != "" || o.TokenFile != "" ||
 		o.AuthURL != "" || o.DeviceURL != "" || o.TokenURL != "" || len(o.Scopes) > 0
@@ -178,7 +203,7 @@ func (o *OAuth) given() bool {
 // are an error.
 func (f *Fetch) Resolve(dir, home string) error {
 	paths := []*string{
-		&f.To.Path, &f.PasswordFile, &f.CA, &f.ToPasswordFile, &f.ToCA, &f.OAuth.ClientSecretFile, &f.OAuth.TokenFile,
+		&f.To.Path, &f.PasswordFile, &f.Keytab, &f.CA, &f.ToPasswordFile, &f.ToCA, &f.OAuth.ClientSecretFile, &f.OAuth.TokenFile,
 	}
 	for _, p := range paths {
 		rest, own := strings.CutPrefix(*p, "~/")

@@ -15,6 +15,10 @@ func TestSource(t *testing.T) {
 		"pops://alice@pop.example.org:1995":          "alice@pop.example.org:1995",
 		"POPS://bob@example.org@pop.example.org/":    "bob@example.org@pop.example.org",
 		"pops://Bob%40example.org;AUTH=*@[::1]:2995": "Bob@example.org@[::1]:2995",
+		"kpop://alice@POP.example.org":               "alice@pop.example.org",
+		"KPOP://alice@pop.example.org:1109":          "alice@pop.example.org",
+		"kpop://alice@pop.example.org:1110":          "alice@pop.example.org:1110",
+		"pop://alice@pop.example.org:1109":           "alice@pop.example.org:1109",
 	} {
 		f := NewFetch()
 		if err := f.Source.UnmarshalText([]byte(text)); err != nil {
@@ -26,7 +30,8 @@ func TestSource(t *testing.T) {
 	for _, text := range []string{
 		"", "alice@pop.example.org", "imap://alice@pop.example.org", "pops://pop.example.org", "pops://@pop.example.org",
 		"pops://alice@", "pops://alice@pop.example.org:0", "pops://al%0Dice@pop.example.org", "pops://alice;AUTH=NTLM@pop.example.org",
-		"pops://alice@pop.example.org/inbox",
+		"pops://alice@pop.example.org/inbox", "kpop://pop.example.org", "kpops://alice@pop.example.org", "kpop:alice@pop.example.org",
+		"kkpop://alice@pop.example.org", "Kpop://alice@pop.example.org", "kpop://pop://alice@pop.example.org",
 	} {
 		var s Source
 		if err := s.UnmarshalText([]byte(text)); err == nil {
@@ -40,7 +45,7 @@ func TestPasswordInURL(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{
 		"pops://alice:hunter2@pop.example.org", "alice:hunter2@pop.example.org", "pops://a@b:hunter2@pop.example.org",
-		"pops://:hunter2@pop.example.org", "x://alice:hunter2@@",
+		"pops://:hunter2@pop.example.org", "x://alice:hunter2@@", "kpop://alice:hunter2@pop.example.org",
 	} {
 		var s Source
 		if err := s.UnmarshalText([]byte(text)); err == nil || strings.Contains(err.Error(), "hunter2") {
@@ -103,13 +108,48 @@ func TestDestinationString(t *testing.T) {
 	}
 }
 
+// Which sources and mechanisms go by a ticket, and by whose.
+func TestTicket(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		source, auth, principal string
+		ticket                  bool
+		client, again           string
+	}{
+		{"kpop://bob@a.org", "", "", true, "bob", "kpop://bob@a.org:1109"},
+		{"kpop://bob@b.org@a.org:99", "", "", true, "bob", "kpop://bob%40b.org@a.org:99"},
+		{"pops://bob@a.org", "gssapi", "robot/x@B.ORG", true, "robot/x@B.ORG", "pops://bob@a.org"},
+		{"pop://bob;AUTH=GSSAPI@a.org", "", "", true, "bob", "pop://bob;AUTH=GSSAPI@a.org"},
+		{"pop://bob;AUTH=GSSAPI@a.org", "PLAIN", "", false, "bob", "pop://bob;AUTH=GSSAPI@a.org"},
+		{"pop://bob@a.org", "", "", false, "bob", "pop://bob@a.org"},
+	} {
+		f := NewFetch()
+		f.Principal = c.principal
+		if err := f.Source.UnmarshalText([]byte(c.source)); err != nil {
+			t.Fatal(err)
+		}
+		if c.auth != "" {
+			if err := f.Auth.UnmarshalText([]byte(c.auth)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if f.Ticket() != c.ticket || f.Client() != c.client || f.Source.String() != c.again {
+			t.Errorf("%s by %q: %v, %q, %q", c.source, c.auth, f.Ticket(), f.Client(), f.Source)
+		}
+		var again Source
+		if err := again.UnmarshalText([]byte(c.again)); err != nil || again != f.Source {
+			t.Errorf("%q is %v, not %v: %v", c.again, again, f.Source, err)
+		}
+	}
+}
+
 func TestFetchResolve(t *testing.T) {
 	t.Parallel()
-	f := Fetch{PasswordFile: "p", CA: "/ca.pem", To: Destination{Path: "~/Mail"}, OAuth: OAuth{TokenFile: "t/x"}}
+	f := Fetch{PasswordFile: "p", Keytab: "k", CA: "/ca.pem", To: Destination{Path: "~/Mail"}, OAuth: OAuth{TokenFile: "t/x"}}
 	if err := f.Resolve("/etc", "/home/bob"); err != nil {
 		t.Fatal(err)
 	}
-	if f.PasswordFile != "/etc/p" || f.CA != "/ca.pem" || f.To.Path != "/home/bob/Mail" || f.OAuth.TokenFile != "/etc/t/x" || f.ToCA != "" {
+	if f.PasswordFile != "/etc/p" || f.Keytab != "/etc/k" || f.CA != "/ca.pem" || f.To.Path != "/home/bob/Mail" || f.OAuth.TokenFile != "/etc/t/x" || f.ToCA != "" {
 		t.Errorf("got %+v", f)
 	}
 	f = Fetch{CA: "~/ca.pem"}

@@ -59,11 +59,17 @@ func (c *fetchCheck) checkPlaces() {
 	if c.To.Kind == "" {
 		c.fail("to", "%k is missing; "+destinations)
 	}
-	if c.Plaintext && c.Source.TLS {
+	switch {
+	case c.Plaintext && c.Source.TLS:
 		c.fail("plaintext", "%k is for pop:// only: pops:// is TLS from the first octet")
+	case c.Plaintext && c.Source.KPOP:
+		c.fail("plaintext", "%k is for pop:// only: kpop:// has no TLS, and sends no password")
 	}
-	if c.Plaintext && c.CA != "" {
+	switch {
+	case c.Plaintext && c.CA != "":
 		c.twice("ca", "plaintext")
+	case c.CA != "" && c.Source.KPOP:
+		c.fail("ca", "%k is for TLS, which kpop:// has not")
 	}
 	if c.Timeout < time.Second {
 		c.fail("timeout", "%k must be at least 1s")
@@ -86,6 +92,12 @@ func (c *fetchCheck) checkSecrets() {
 		{"password_env", c.PasswordEnv != ""}, {"token_command", c.TokenCommand != nil},
 		{"oauth", c.OAuth.given()},
 	})
+	if c.Source.Host != "" {
+		c.checkKerberos()
+	}
+	if c.Ticket() {
+		return
+	}
 	token := c.TokenCommand != nil || c.OAuth.given()
 	auth, key := c.Auth, "auth"
 	switch in := Mechanism(c.Source.Auth); {
@@ -107,6 +119,39 @@ func (c *fetchCheck) checkSecrets() {
 	}
 	if token && c.Plaintext {
 		c.fail("plaintext", "%k: a token is never sent without TLS")
+	}
+}
+
+// checkKerberos looks at what is about tickets, and what is not beside them.
+func (c *fetchCheck) checkKerberos() {
+	if !c.Ticket() {
+		for _, g := range []given{{"keytab", c.Keytab != ""}, {"principal", c.Principal != ""}} {
+			if g.there {
+				c.fail(g.key, "%k is for kpop:// and for %k = GSSAPI only", "auth")
+			}
+		}
+		return
+	}
+	if c.Principal != "" && c.Keytab == "" {
+		c.fail("principal", "%k goes with %k; without, the tickets are of whoever ran kinit", "keytab")
+	}
+	in := Mechanism(c.Source.Auth)
+	switch {
+	case c.Source.KPOP && c.Auth != "":
+		c.fail("auth", "%k: kpop:// has a way of its own to sign in; leave it out")
+	case c.Source.KPOP && in != "":
+		c.fail("source", "%k: kpop:// has a way of its own to sign in; leave ;AUTH= out")
+	case c.Auth != "" && in != "" && in != c.Auth:
+		c.fail("auth", "%k is another mechanism than the one in %k", "source")
+	}
+	for _, g := range []given{
+		{"password_file", c.PasswordFile != ""}, {"password_command", c.PasswordCommand != nil},
+		{"password_env", c.PasswordEnv != ""}, {"token_command", c.TokenCommand != nil},
+		{"oauth", c.OAuth.given()}, {"one_line", c.OneLine},
+	} {
+		if g.there {
+			c.fail(g.key, "%k: a Kerberos ticket signs in, and nothing else is sent; leave it out")
+		}
 	}
 }
 
@@ -309,7 +354,8 @@ func (d *decoder) checkShared(c *Config, i int, others []int) {
 func (f *Fetch) stays() bool { return f.Keep || f.DeleteAfter > 0 }
 
 // Mailbox names the remote mailbox, for ever: user@host, with :port if that is
-// neither 110 nor 995, behind which every server has the same mailboxes.
+// neither 110 nor 995, nor KPOP's 1109, behind which every server has the same
+// mailboxes.
 // Further sections of one mailbox, which go to other places, have their titles
 // behind it.
 func (f *Fetch) Mailbox() string {
@@ -329,5 +375,8 @@ func (f *Fetch) remote() string {
 		}
 	}
 	name := f.Source.User + "@" + string(host)
+	if f.Source.KPOP {
+		name = strings.TrimSuffix(name, ":1109")
+	}
 	return strings.TrimSuffix(strings.TrimSuffix(name, ":110"), ":995")
 }

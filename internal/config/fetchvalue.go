@@ -12,7 +12,13 @@ import (
 )
 
 // Source is a mailbox on a POP3 server.
-type Source struct{ pop3.URL }
+type Source struct {
+	pop3.URL
+	KPOP bool // behind a Kerberos ticket
+}
+
+// kpopPort is where Kerberized POP is spoken. No registry has it.
+const kpopPort = 1109
 
 // UnmarshalText reads "pops://user@host:port". What it says of a source with a
 // password in it does not tell the password.
@@ -20,12 +26,13 @@ func (s *Source) UnmarshalText(text []byte) error {
 	if hasPassword(string(text)) {
 		return errors.New("a source with a password in it: take it out, and give it by a file or a command")
 	}
-	u, err := pop3.ParseURL(string(text))
+	plain, kpop := cutKPOP(string(text))
+	u, err := pop3.ParseURL(plain)
 	if err != nil {
 		return fmt.Errorf("%q is no source; write \"pops://user@host\" or \"pop://user@host\"", text)
 	}
 	if u.User == "" {
-		return fmt.Errorf("%q has no user; write \"%s://user@%s\"", text, scheme(u.TLS), u.Host)
+		return fmt.Errorf("%q has no user; write \"%s://user@%s\"", text, scheme(u.TLS, kpop), u.Host)
 	}
 	var m Mechanism
 	if u.Auth == "*" {
@@ -37,15 +44,39 @@ func (s *Source) UnmarshalText(text []byte) error {
 		}
 		u.Auth = string(m)
 	}
-	s.URL = u
+	if kpop && u.Port == 0 {
+		u.Port = kpopPort
+	}
+	s.URL, s.KPOP = u, kpop
 	return nil
 }
 
-func scheme(tls bool) string {
-	if tls {
+// cutKPOP makes a pop:// of a kpop://, which is the same in all but how to sign
+// in.
+func cutKPOP(s string) (plain string, kpop bool) {
+	name, rest, found := strings.Cut(s, "://")
+	if !found || !pop3.EqualASCII(name, "KPOP") {
+		return s, false
+	}
+	return "pop://" + rest, true
+}
+
+func scheme(tls, kpop bool) string {
+	switch {
+	case kpop:
+		return "kpop"
+	case tls:
 		return "pops"
 	}
 	return "pop"
+}
+
+// String gives what UnmarshalText takes.
+func (s Source) String() string {
+	if s.KPOP {
+		return "k" + s.URL.String()
+	}
+	return s.URL.String()
 }
 
 // hasPassword reports whether there is a colon in the user's part of a URL,
@@ -275,7 +306,7 @@ type Mechanism string
 func (m *Mechanism) UnmarshalText(text []byte) error {
 	all := []Mechanism{
 		"USER", "APOP", "PLAIN", "LOGIN", "CRAM-MD5", "SCRAM-SHA-1", "SCRAM-SHA-1-PLUS",
-		"SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "XOAUTH2", "OAUTHBEARER",
+		"SCRAM-SHA-256", "SCRAM-SHA-256-PLUS", "XOAUTH2", "OAUTHBEARER", gssapi,
 	}
 	for _, known := range all {
 		if pop3.EqualASCII(string(text), string(known)) {
@@ -285,6 +316,9 @@ func (m *Mechanism) UnmarshalText(text []byte) error {
 	}
 	return choose(m, text, all)
 }
+
+// gssapi is the one mechanism that needs a Kerberos ticket.
+const gssapi Mechanism = "GSSAPI"
 
 // token reports whether the mechanism sends a token.
 func (m Mechanism) token() bool { return m == "XOAUTH2" || m == "OAUTHBEARER" }

@@ -59,11 +59,12 @@ const (
 	POP3  Proto = "pop3"
 	POP3S Proto = "pop3s"
 	LMTP  Proto = "lmtp"
+	KPOP  Proto = "kpop"
 )
 
 // UnmarshalText accepts the names of the protocols that this version speaks.
 func (p *Proto) UnmarshalText(text []byte) error {
-	return choose(p, text, []Proto{POP3, POP3S, LMTP}, "kpop")
+	return choose(p, text, []Proto{POP3, POP3S, LMTP, KPOP})
 }
 
 // Format is the form of the log.

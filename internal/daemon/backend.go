@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"strconv"
 	"time"
 
+	"github.com/postwain/postwain/internal/auth"
 	"github.com/postwain/postwain/internal/config"
 	"github.com/postwain/postwain/internal/lmtp"
 	"github.com/postwain/postwain/internal/store"
@@ -15,29 +17,10 @@ import (
 	"github.com/postwain/postwain/sasl"
 )
 
-// attempt is an error of a login with the name that was tried, which not every
-// mechanism's command tells.
-type attempt struct {
-	user string
-	error
-}
-
-func (a *attempt) Unwrap() error { return a.error }
-
-// naming adds the name to an account source's errors.
-type naming struct{ sasl.Authenticator }
-
-func (n naming) Authenticate(ctx context.Context, l sasl.Login) (string, error) {
-	account, err := n.Authenticator.Authenticate(ctx, l)
-	if err != nil {
-		return "", &attempt{l.User, err}
-	}
-	return account, nil
-}
-
 // backend gives sessions to POP3 connections.
 type backend struct {
 	accounts *accounts
+	offering *offering
 	store    store.Store
 	site     rules // of accounts that say nothing else
 }
@@ -51,13 +34,12 @@ type rules struct {
 // NewSession gives the mechanisms that the accounts can do. The server offers
 // those with passwords only where they cannot be overheard.
 func (b *backend) NewSession(_ context.Context, p pop3server.Peer) (pop3server.Session, error) {
-	from := sasl.Login{Remote: p.Remote.Addr(), TLS: p.TLS != nil}
-	users := naming{b.accounts}
-	return &session{b, []sasl.Mechanism{sasl.NewPlain(users, from), sasl.NewLogin(users, from)}}, nil
+	return &session{b, p.Remote.Addr(), b.offering.to(p)}, nil
 }
 
 type session struct {
 	backend    *backend
+	from       netip.Addr
 	mechanisms []sasl.Mechanism
 }
 
@@ -72,12 +54,15 @@ func (s *session) Policy() pop3server.Policy {
 
 func (s *session) Open(ctx context.Context, account string) (maildrop.Box, pop3server.Policy, error) {
 	own := s.backend.site
-	fields, err := s.backend.accounts.fields(ctx, account)
+	fields, err := s.backend.accounts.fieldsOf(ctx, account)
 	if err == nil {
 		err = own.override(fields)
 	}
+	if err == nil { // a certificate or a ticket has proved the account without it
+		err = auth.Admit(fields, s.from)
+	}
 	if err != nil {
-		return nil, own.Policy, &attempt{account, fmt.Errorf("account: %w", err)}
+		return nil, own.Policy, &opening{account, fmt.Errorf("account: %w", err)}
 	}
 	var drops maildrop.Store = s.backend.store
 	if own.lock == config.Snapshot {
@@ -85,12 +70,20 @@ func (s *session) Open(ctx context.Context, account string) (maildrop.Box, pop3s
 	}
 	box, err := drops.Open(ctx, account)
 	if err != nil {
-		return nil, own.Policy, &attempt{account, err}
+		return nil, own.Policy, &opening{account, err}
 	}
 	return box, own.Policy, nil
 }
 
 func (s *session) Close() error { return nil }
+
+// opening is an error of opening a maildrop, with the account.
+type opening struct {
+	account string
+	error
+}
+
+func (o *opening) Unwrap() error { return o.error }
 
 // override puts an account's own fields in place of the site's rules. A field
 // that cannot be read is an error: guessing might remove mail.

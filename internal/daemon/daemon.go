@@ -15,9 +15,11 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/postwain/postwain/internal/acme"
 	"github.com/postwain/postwain/internal/config"
 	"github.com/postwain/postwain/internal/listen"
 	"github.com/postwain/postwain/internal/obs"
+	"github.com/postwain/postwain/internal/sandbox"
 	"github.com/postwain/postwain/internal/store"
 	"github.com/postwain/postwain/pop3server"
 )
@@ -38,6 +40,9 @@ type Options struct {
 	// Signals gives SIGHUP (read the configuration again), SIGTERM and
 	// SIGINT (stop; the second one at once).
 	Signals <-chan os.Signal
+	// Confine takes from the process what it does not need, for good, and says
+	// what holds: sandbox.Confine. Nil: nothing is taken.
+	Confine func(sandbox.Paths) (sandbox.Report, error)
 }
 
 // Daemon is a running server.
@@ -50,7 +55,10 @@ type Daemon struct {
 
 	store        store.Store
 	accounts     *accounts
+	tickets      *tickets             // nil: no Kerberos
 	certificates *listen.Certificates // nil: no TLS
+	clients      *listen.Clients      // nil: none is asked for a certificate
+	acme         *acme.Manager        // nil: certificates are files
 	limiter      *listen.Limiter      // of POP3 connections
 	sessions     *pop3server.Sessions
 	refusals     *refusals
@@ -117,6 +125,7 @@ func (d *Daemon) run(ctx context.Context, greet func() error) error {
 	if err := greet(); err != nil {
 		return errors.Join(err, d.stop(true))
 	}
+	d.confine()
 	d.log.Info("ready", "version", Version(), "listeners", d.addresses())
 	d.notify.ready("serving " + d.addresses())
 	return d.loop(ctx)
@@ -195,7 +204,7 @@ func (d *Daemon) stop(now bool) error {
 	cancel()
 	<-watching
 	d.serving.Wait()
-	err := d.store.Close()
+	err := errors.Join(d.closeTLS(), d.accounts.close(), d.store.Close())
 	if err == nil && len(forced) > 0 {
 		err = errForced
 	}

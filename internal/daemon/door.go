@@ -103,7 +103,7 @@ func (n *door) shutdown(ctx context.Context) {
 func (d *Daemon) popOptions(l config.Listen) pop3server.Options {
 	c := d.config
 	o := pop3server.Options{
-		Backend: &backend{d.accounts, d.store, rules{
+		Backend: &backend{d.accounts, newOffering(c, d.accounts, d.tickets, d.log), d.store, rules{
 			pop3server.Policy{LoginDelay: c.Limits.LoginDelay, Expire: time.Duration(c.Limits.Expire)}, c.Mail.Lock,
 		}},
 		Implicit:       l.Proto == config.POP3S,
@@ -117,8 +117,11 @@ func (d *Daemon) popOptions(l config.Listen) pop3server.Options {
 		Sessions:       d.sessions,
 		Trace:          popTrace(d.log, d.limiter),
 	}
-	if d.certificates != nil {
-		o.TLS = d.certificates.Config()
+	switch {
+	case l.Proto == config.KPOP:
+		o.Preface = d.preface(d.tickets)
+	case d.certificates != nil:
+		o.TLS, o.LegacyTLS = d.certificates.ConfigFor(listen.Policy{Clients: d.clients, Legacy: l.Legacy}), l.Legacy
 	}
 	return o
 }

@@ -36,7 +36,11 @@ func (f *Fetch) dialer(s *config.Fetch) (dialFunc, error) {
 	}
 	var err error
 	o.TLS, err = tlsConfig(s.CA)
-	addr, inUse := s.Source.Addr(), f.inUse(s)
+	addr, inUse, dialer := s.Source.Addr(), f.inUse(s), plainDialer
+	if s.Source.KPOP {
+		security = pop3client.Plaintext
+		dialer, err = f.kpopDialer(s)
+	}
 	return func(ctx context.Context) (*pop3client.Client, error) {
 		select {
 		case inUse <- struct{}{}:
@@ -44,14 +48,25 @@ func (f *Fetch) dialer(s *config.Fetch) (dialFunc, error) {
 			return nil, ctx.Err()
 		}
 		release := sync.OnceFunc(func() { <-inUse })
-		o := o
-		o.Dialer = lineDialer{release}
-		c, err := pop3client.Dial(ctx, addr, security, o)
+		c, err := dialBy(ctx, dialer, lineDialer{release}, addr, security, o)
 		if err != nil {
 			release()
 		}
 		return c, err
 	}, err
+}
+
+// dialerFunc gives what connects the next session, by way of line.
+type dialerFunc = func(ctx context.Context, line lineDialer) (pop3client.Dialer, error)
+
+func plainDialer(_ context.Context, line lineDialer) (pop3client.Dialer, error) { return line, nil }
+
+func dialBy(ctx context.Context, dialer dialerFunc, line lineDialer, addr string, s pop3client.Security, o pop3client.Options) (*pop3client.Client, error) {
+	var err error
+	if o.Dialer, err = dialer(ctx, line); err != nil {
+		return nil, err
+	}
+	return pop3client.Dial(ctx, addr, s, o)
 }
 
 // inUse is full while there is a session with the remote mailbox of a section:
@@ -110,7 +125,12 @@ func (f *Fetch) signIn(ctx context.Context, s *config.Fetch) (signInFunc, error)
 	if k.Mechanism == "" {
 		k.Mechanism = s.Source.Auth
 	}
-	if s.TokenCommand != nil || s.Authorized() {
+	switch {
+	case s.Source.KPOP:
+		return kpopSignIn(s), nil
+	case s.Ticket():
+		return f.ticketSignIn(s)
+	case s.TokenCommand != nil || s.Authorized():
 		tokens, err := f.tokens(s)
 		return tokenSignIn(k, tokens), err
 	}

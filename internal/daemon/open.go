@@ -1,56 +1,15 @@
 package daemon
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
 
-	"github.com/postwain/postwain/internal/auth"
-	"github.com/postwain/postwain/internal/auth/passwdfile"
 	"github.com/postwain/postwain/internal/config"
 	"github.com/postwain/postwain/internal/store"
-	"github.com/postwain/postwain/sasl"
 )
-
-// accounts is what the servers ask about users.
-type accounts struct {
-	sasl.Authenticator
-	sasl.Looker
-	fields func(ctx context.Context, account string) (map[string]string, error)
-	file   *passwdfile.File
-}
-
-// openAccounts opens the account sources.
-func (d *Daemon) openAccounts(c *config.Config) (*accounts, error) {
-	file, err := passwdfile.Open(c.Accounts.PasswdFile, passwdfile.Options{
-		Report: func(err error) { d.log.Error("accounts", "error", err) },
-	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("accounts.passwd_file: %s is not there; make it with: postwain user add NAME --config %s",
-			c.Accounts.PasswdFile, c.File)
-	}
-	if errors.Is(err, fs.ErrPermission) {
-		return nil, fmt.Errorf("accounts.passwd_file: %w; give it to the user of the server (%d) by chown", err, os.Geteuid())
-	}
-	if err != nil {
-		return nil, fmt.Errorf("accounts.passwd_file: %w", err)
-	}
-	if info, err := os.Stat(c.Accounts.PasswdFile); err == nil && info.Mode()&0o007 != 0 {
-		d.log.Warn("accounts", "warning", fmt.Sprintf("%s holds the hashes of passwords and everybody may read it (mode %04o): chmod o= %[1]s",
-			c.Accounts.PasswdFile, info.Mode().Perm()))
-	}
-	all, err := auth.New(auth.Options{Sources: []auth.Source{{
-		Authenticator: file, Looker: file, Secrets: file, Fields: file.Fields, Version: file.Version, Costly: true,
-	}}})
-	if err != nil {
-		return nil, fmt.Errorf("accounts: %w", err)
-	}
-	return &accounts{all.Authenticator, all.Looker, all.Fields, file}, nil
-}
 
 // openStore opens the mail store and finishes what a crash left undone.
 func openStore(c *config.Config, log *slog.Logger) (store.Store, error) {

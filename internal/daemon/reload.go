@@ -7,6 +7,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/postwain/postwain/internal/config"
 	"github.com/postwain/postwain/internal/listen"
@@ -19,14 +20,18 @@ func (d *Daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := fixed(d.config, c); err != nil {
+	if err := errors.Join(fixed(d.config, c), checkLegacy(c)); err != nil {
 		return err
 	}
 	added, err := d.added(c)
 	if err != nil {
 		return err
 	}
-	users, err := d.reopenAccounts(c)
+	users, err := d.reopenAccounts(ctx, c)
+	if err != nil {
+		return err
+	}
+	tickets, err := d.openTickets(c, users, d.tickets)
 	if err != nil {
 		return err
 	}
@@ -34,25 +39,20 @@ func (d *Daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := d.exchangeCertificates(c); err != nil {
+	if err := d.exchangeTLS(ctx, c); err != nil {
 		for _, s := range sockets {
 			_ = s.Close()
 		}
 		return err
 	}
-	d.config, d.accounts = c, users
+	if old := d.accounts; old != users {
+		// Who is signing in still asks the old ones.
+		time.AfterFunc(d.config.Limits.LoginTimeout, func() { d.tell("accounts", old.close()) })
+	}
+	d.config, d.accounts, d.tickets = c, users, tickets
 	d.limiter.Configure(d.limits())
 	d.exchangeDoors(c, added, sockets)
 	return nil
-}
-
-// reopenAccounts keeps the accounts, with all that is remembered of logins, if
-// the file is still the same one.
-func (d *Daemon) reopenAccounts(c *config.Config) (*accounts, error) {
-	if c.Accounts != d.config.Accounts {
-		return d.openAccounts(c)
-	}
-	return d.accounts, d.accounts.file.Reload()
 }
 
 // fixed finds what cannot change while the server runs.
@@ -64,6 +64,8 @@ func fixed(old, c *config.Config) error {
 		{"mail.path", old.Mail.Path, c.Mail.Path},
 		{"mail.uidl_format", old.Mail.UIDLFormat, c.Mail.UIDLFormat},
 		{"limits.sessions_per_account", strconv.Itoa(old.Limits.SessionsPerAccount), strconv.Itoa(c.Limits.SessionsPerAccount)},
+		{"tls.client_ca", old.TLS.ClientCA, c.TLS.ClientCA},
+		{"tls.acme", fmt.Sprintf("%+v", old.TLS.ACME.WithoutHosts()), fmt.Sprintf("%+v", c.TLS.ACME.WithoutHosts())},
 		{"log.format", string(old.Log.Format), string(c.Log.Format)},
 	} {
 		if k.old != k.now {
@@ -121,22 +123,6 @@ func (d *Daemon) openAdded(ctx context.Context, added []config.Listen) ([]net.Li
 	return nil, errors.Join(wrong...)
 }
 
-// exchangeCertificates reads the certificates again, also where the names of
-// their files are the same.
-func (d *Daemon) exchangeCertificates(c *config.Config) error {
-	all := pairs(c)
-	if len(all) == 0 || d.certificates == nil {
-		certificates, err := d.loadCertificates(c)
-		if err == nil {
-			d.certificates = certificates
-		}
-		return err
-	}
-	warnings, err := d.certificates.Reload(all)
-	d.warn(warnings)
-	return err
-}
-
 // exchangeDoors keeps, closes and opens doors, so that they are those of c.
 func (d *Daemon) exchangeDoors(c *config.Config, added []config.Listen, sockets []net.Listener) {
 	var keep []*door
@@ -158,4 +144,11 @@ func (d *Daemon) exchangeDoors(c *config.Config, added []config.Listen, sockets 
 		keep = append(keep, n)
 	}
 	d.doors = keep
+}
+
+// tell logs an error that is nobody else's to know.
+func (d *Daemon) tell(what string, err error) {
+	if err != nil {
+		d.log.Error(what, "error", err)
+	}
 }

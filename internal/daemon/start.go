@@ -23,11 +23,16 @@ func (d *Daemon) start(ctx context.Context) error {
 			wrong = append(wrong, err)
 		}
 	}
+	note(checkLegacy(d.config))
+	note(d.openTLS(ctx, d.config))
+	note(makeState(d.config.StateDir))
 	var err error
-	d.certificates, err = d.loadCertificates(d.config)
+	d.accounts, err = d.openAccounts(ctx, d.config)
 	note(err)
-	d.accounts, err = d.openAccounts(d.config)
-	note(err)
+	if err == nil {
+		d.tickets, err = d.openTickets(d.config, d.accounts, nil)
+		note(err)
+	}
 	d.store, err = openStore(d.config, d.log.Logger)
 	note(err)
 	sockets, err := d.openSockets(ctx, d.config.Listen)
@@ -36,6 +41,10 @@ func (d *Daemon) start(ctx context.Context) error {
 		for _, s := range sockets {
 			_ = s.Close()
 		}
+		if d.accounts != nil {
+			note(d.accounts.close())
+		}
+		note(d.closeTLS())
 		if d.store != nil {
 			note(d.store.Close())
 		}
@@ -50,35 +59,7 @@ func (d *Daemon) start(ctx context.Context) error {
 	for _, n := range d.doors {
 		d.serve(n)
 	}
-	return nil
-}
-
-// pairs are the certificates that the configuration names.
-func pairs(c *config.Config) []listen.Pair {
-	if c.TLS.Cert == "" {
-		return nil
-	}
-	all := []listen.Pair{{Cert: c.TLS.Cert, Key: c.TLS.Key}}
-	for _, further := range c.TLS.Certificate {
-		all = append(all, listen.Pair(further))
-	}
-	return all
-}
-
-func (d *Daemon) loadCertificates(c *config.Config) (*listen.Certificates, error) {
-	all := pairs(c)
-	if len(all) == 0 {
-		return nil, nil
-	}
-	certificates, warnings, err := listen.LoadCertificates(all)
-	d.warn(warnings)
-	return certificates, err
-}
-
-func (d *Daemon) warn(all []string) {
-	for _, w := range all {
-		d.log.Warn("certificate", "warning", w)
-	}
+	return d.manageTLS(ctx, d.config)
 }
 
 // openSockets opens a socket for each listener, in their order, and takes what

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postwain/postwain/internal/auth"
 	"github.com/postwain/postwain/internal/listen"
 	"github.com/postwain/postwain/internal/lmtp"
 	"github.com/postwain/postwain/internal/obs"
@@ -57,10 +58,16 @@ func popTrace(log *obs.Log, limiter *listen.Limiter) pop3server.Trace {
 
 // tried is the name of a login, which may be known from its error only.
 func tried(user string, err error) string {
-	if a, ok := errors.AsType[*attempt](err); ok && user == "" {
-		return a.user
+	if user != "" {
+		return user
 	}
-	return user
+	if f, ok := errors.AsType[*auth.Failure](err); ok {
+		return f.User
+	}
+	if o, ok := errors.AsType[*opening](err); ok {
+		return o.account
+	}
+	return ""
 }
 
 // lmtpTrace logs what becomes of mail.
@@ -91,25 +98,35 @@ func peer(a net.Addr) string {
 // the others as a number, so that a flood is no flood of lines.
 type refusals struct {
 	log *obs.Log
+	pace
+}
 
+func (r *refusals) tell(remote net.Addr, why error) {
+	if more, now := r.due(); now {
+		r.log.Warn("connection refused", "peer", peer(remote), "error", why, "more", more)
+	}
+}
+
+// pace is that of lines that strangers can bring about.
+type pace struct {
 	mu     sync.Mutex
 	next   time.Time
 	silent int
 }
 
-// refusalPause is the time between two lines about refusals.
-const refusalPause = 10 * time.Second
+// logPause is the time between two such lines.
+const logPause = 10 * time.Second
 
-func (r *refusals) tell(remote net.Addr, why error) {
-	now := time.Now()
-	r.mu.Lock()
-	if now.Before(r.next) {
-		r.silent++
-		r.mu.Unlock()
-		return
+// due reports whether it is time for a line, and how many there were none for.
+func (p *pace) due() (more int, now bool) {
+	t := time.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t.Before(p.next) {
+		p.silent++
+		return 0, false
 	}
-	more := r.silent
-	r.silent, r.next = 0, now.Add(refusalPause)
-	r.mu.Unlock()
-	r.log.Warn("connection refused", "peer", peer(remote), "error", why, "more", more)
+	more = p.silent
+	p.silent, p.next = 0, t.Add(logPause)
+	return more, true
 }

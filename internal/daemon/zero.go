@@ -53,6 +53,7 @@ func (z Zero) Config() *config.Config {
 	c.StateDir = filepath.Join(z.Data, "state")
 	c.Mail.Path = filepath.Join(strings.ReplaceAll(z.Data, "%", "%%"), "mail", "%u")
 	c.Accounts.PasswdFile = z.PasswdFile()
+	c.Accounts.AppPasswords = filepath.Join(z.Data, "app-passwords")
 	pair := z.certificate()
 	c.TLS.Cert, c.TLS.Key = pair.Cert, pair.Key
 	tcp := func(port int) config.Addr {
