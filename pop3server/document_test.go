@@ -24,7 +24,7 @@ type document struct {
 func TestDocuments(t *testing.T) {
 	t.Parallel()
 	sources := testSources(t)
-	for _, d := range []document{{name: "PROTOCOL.md", rows: 140}, {name: "QUIRKS.md", rows: 90, ordered: true}} {
+	for _, d := range []document{{name: "PROTOCOL.md", rows: 170}, {name: "QUIRKS.md", rows: 90, ordered: true}} {
 		rows, last := 0, 0
 		for i, line := range strings.Split(readFile(t, "docs", d.name), "\n") {
 			if !strings.HasPrefix(line, "| ") || strings.Contains(line, "| tests |") {
@@ -83,6 +83,9 @@ func testSources(t *testing.T) map[string]string {
 		"lmtp": "internal/lmtp", "mbox": "internal/fetch/sink/mbox", "passwdfile": "internal/auth/passwdfile", "pop3": "pop3",
 		"pop3client": "pop3client", "pop3server": "pop3server", "pop3test": "pop3test", "progress": "internal/progress", "sasl": "sasl",
 		"smtp": "internal/fetch/sink/smtp", "token": "internal/fetch/token",
+		"command": "internal/auth/command", "kerberos": "internal/auth/kerberos", "kpop": "internal/kpop", "krb": "internal/krb",
+		"ldap": "internal/auth/ldap", "oauth": "internal/auth/oauth", "pam": "internal/auth/pam", "sandbox": "internal/sandbox",
+		"sql": "internal/auth/sql",
 	} {
 		files, err := filepath.Glob(filepath.Join(root, folder, "*_test.go"))
 		if err != nil || len(files) == 0 {

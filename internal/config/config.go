@@ -198,7 +198,7 @@ func Default() *Config {
 		Accounts: Accounts{
 			LDAP:    LDAP{Filter: "(|(uid=%u)(mail=%u))", Timeout: 10 * time.Second},
 			SQL:     SQL{Timeout: 10 * time.Second},
-			PAM:     PAM{Helper: "/usr/lib/postwain/postwain-pam", Timeout: 30 * time.Second},
+			PAM:     PAM{Helper: "/usr/local/libexec/postwain-pam", Timeout: 30 * time.Second},
 			Command: Program{Timeout: 30 * time.Second},
 			Masters: Masters{Separator: "*"},
 		},

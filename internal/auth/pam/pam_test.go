@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/postwain/postwain/internal/auth/command"
@@ -19,7 +20,10 @@ import (
 func helper(t *testing.T, script string) Options {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "helper")
-	if err := os.WriteFile(path, []byte("#!/bin/sh\ncd '"+filepath.Dir(path)+"'\n"+script+"\n"), 0o700); err != nil {
+	syscall.ForkLock.RLock() // a child that is begun meanwhile would hold the file: text file busy
+	err := os.WriteFile(path, []byte("#!/bin/sh\ncd '"+filepath.Dir(path)+"'\n"+script+"\n"), 0o700)
+	syscall.ForkLock.RUnlock()
+	if err != nil {
 		t.Fatal(err)
 	}
 	return Options{Helper: path, Limits: command.Limits{RefusedAfter: -1}}
