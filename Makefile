@@ -6,7 +6,7 @@ FUZZTIME    ?= 10s
 STRIKES     ?= 600
 BENCHFLAGS  ?= -write
 
-.PHONY: help test race lint cross fuzz interop prove-fetch prove-timing bench
+.PHONY: help test race lint cross fuzz interop prove-fetch prove-timing sign-in bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' $(MAKEFILE_LIST)
@@ -49,6 +49,10 @@ interop: ## run other people's clients and servers; installs them, needs Debian 
 prove-fetch: ## kill fetchers STRIKES times in each mode into docs/EXACTLY-ONCE.md; takes an hour or two, needs Debian and root
 	test/interop/install
 	cd test/interop && go test -tags interop -count 1 -timeout 6h -run '^TestExactlyOnce$$' -v -args -strikes $(STRIKES) -write
+
+sign-in: ## sign in by every mechanism, account source and client into docs/SIGN-IN.md; needs Debian and root
+	test/interop/install
+	cd test/interop && go test -tags interop -count 1 -timeout 20m -run '^TestSignIn$$' -args -write
 
 prove-timing: ## compare the times of names that exist and names that do not, 100,000 pairs of each; takes some minutes
 	go test -count 1 -timeout 2h -run '^TestEqualTime$$' -v ./internal/auth -args -pairs 100000

@@ -29,7 +29,7 @@ func (s *Source) UnmarshalText(text []byte) error {
 	plain, kpop := cutKPOP(string(text))
 	u, err := pop3.ParseURL(plain)
 	if err != nil {
-		return fmt.Errorf("%q is no source; write \"pops://user@host\" or \"pop://user@host\"", text)
+		return fmt.Errorf("%q is no source; write \"pops://user@host\", \"pop://user@host\" or \"kpop://user@host\"", text)
 	}
 	if u.User == "" {
 		return fmt.Errorf("%q has no user; write \"%s://user@%s\"", text, scheme(u.TLS, kpop), u.Host)

@@ -10,7 +10,7 @@ import (
 
 // ErrSignIn says that the server will not have these credentials: it is for
 // people to do something. Test with [errors.Is].
-var ErrSignIn = errors.New("the server refuses the password or token")
+var ErrSignIn = errors.New("the server refuses the password, token or ticket")
 
 // maxShown is how much of a text from outside is shown, in octets.
 const maxShown = 200
