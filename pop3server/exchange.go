@@ -99,9 +99,14 @@ func (a *authorizing) authCommand(ctx context.Context, arg []byte) reply {
 	x := m.Start()
 	account, err := a.exchange(ctx, x, response)
 	var broken inputError
-	switch cut := errors.As(err, &broken); {
-	case (cut || err == errCancelled) && refusedBefore(x) != nil: // and told so
-		r := a.login(ctx, Login{Mechanism: m.Name(), Err: refusedBefore(x)})
+	cut := errors.As(err, &broken)
+	var refused error
+	if cut || err == errCancelled {
+		refused = refusedBefore(x)
+	}
+	switch {
+	case refused != nil:
+		r := a.login(ctx, Login{Mechanism: m.Name(), Err: refused})
 		if !cut {
 			return r
 		}
@@ -110,7 +115,7 @@ func (a *authorizing) authCommand(ctx context.Context, arg []byte) reply {
 		a.stop(broken.error)
 		return reply{then: ended}
 	case err == errCancelled:
-		return refuse("", textCancelled)
+		return blame(textCancelled)
 	}
 	return a.login(ctx, Login{Account: account, Mechanism: m.Name(), Err: err})
 }

@@ -93,3 +93,18 @@ func TestRefusedByChallenge(t *testing.T) {
 		})
 	}
 }
+
+// A client that cancels one exchange after another is no client.
+func TestCancelledOften(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(r *rig) { r.site.extra = []sasl.Mechanism{proof{}} })
+		got := r.talk(strings.Repeat("AUTH X-PROOF\r\n*\r\n", 50))
+		if n := strings.Count(got, "-ERR"); n > 5 {
+			t.Errorf("%d exchanges were cancelled", n)
+		}
+		if s := r.lastEnd(); s.Reason != pop3server.ReasonBadCommands {
+			t.Errorf("summary %+v", s)
+		}
+	})
+}

@@ -76,7 +76,8 @@ func CertificateNames(cert *x509.Certificate, commonName bool) []string {
 	}
 	var names []string
 	for _, g := range given[:min(len(given), maxCertificateNames)] {
-		if name, err := PrepareUser(g); err == nil {
+		// A name in other letters that look like ours is somebody else's.
+		if name, err := PrepareUser(g); err == nil && EqualNames(name, g) {
 			names = append(names, name)
 		}
 	}

@@ -53,6 +53,8 @@ func TestCertificateNames(t *testing.T) {
 	}{
 		{"one", []string{"alice@example.org"}, "", false, []string{"alice@example.org"}},
 		{"canonical", []string{"Alice@Example.ORG"}, "", false, []string{"alice@example.org"}},
+		{"full width", []string{"ａlice@example.org"}, "", false, nil},
+		{"common name in full width", nil, "ａlice", true, nil},
 		{"several", []string{"alice@example.org", "bob@example.org"}, "", false, []string{"alice@example.org", "bob@example.org"}},
 		{"common name not asked for", nil, "alice", false, nil},
 		{"common name", nil, "Alice", true, []string{"alice"}},

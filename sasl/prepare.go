@@ -58,3 +58,24 @@ func PreparePassword(password string) string {
 	}
 	return password
 }
+
+// EqualNames reports whether two names differ in nothing but the case of ASCII
+// letters. A name that PrepareUser changes more than that is not to be taken
+// for the one it becomes where somebody else has vouched for it.
+func EqualNames(a, b string) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	lower := func(c byte) byte {
+		if 'A' <= c && c <= 'Z' {
+			c += 'a' - 'A'
+		}
+		return c
+	}
+	for i := range len(a) {
+		if lower(a[i]) != lower(b[i]) {
+			return false
+		}
+	}
+	return true
+}

@@ -175,9 +175,14 @@ func (m *scramServer) keysOf(ctx context.Context, user string) (account string, 
 		password = string(s.secret)
 	}
 	keys, err = NewSCRAMKeys(m.o.Hash, password, m.made("salt", name)[:16], m.o.Iterations)
-	if err == nil && s.scheme == m.o.Hash.String() {
-		keys, err = ParseSCRAMKeys(m.o.Hash, string(s.secret))
+	if err != nil {
+		return "", keys, err
 	}
+	text := keys.Encode()
+	if s.scheme == m.o.Hash.String() {
+		text = string(s.secret)
+	}
+	keys, err = ParseSCRAMKeys(m.o.Hash, text)
 	return s.account, keys, err
 }
 

@@ -28,7 +28,7 @@ const (
 // (it wraps sasl.ErrRefused). A list that cannot be read is an outage: nobody
 // is let in by it.
 func Admit(fields map[string]string, from netip.Addr) error {
-	if v, ok := fields["nologin"]; ok && v != "false" && v != "f" {
+	if v, ok := fields["nologin"]; ok && !slices.Contains([]string{"", "0", "no", "n", "false", "f"}, v) {
 		return errRefused
 	}
 	from = from.Unmap().WithZone("")

@@ -251,7 +251,7 @@ func TestFieldsAreTheAccounts(t *testing.T) {
 // Who may not sign in may not by what proves an account without a password.
 func TestAdmitNoLogin(t *testing.T) {
 	t.Parallel()
-	for value, refused := range map[string]bool{"": true, "yes": true, "t": true, "false": false, "f": false} {
+	for value, refused := range map[string]bool{"yes": true, "t": true, "1": true, "": false, "0": false, "no": false, "false": false, "f": false} {
 		if err := Admit(map[string]string{"nologin": value}, netip.Addr{}); errors.Is(err, sasl.ErrRefused) != refused {
 			t.Errorf("nologin=%s: %v", value, err)
 		}

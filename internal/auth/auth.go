@@ -7,7 +7,11 @@
 // cache knows is neither delayed nor verified again, so that a guesser behind
 // the same address, or at the same name, does not slow down those whose
 // password is known to be right from where they are. The delay comes before
-// the work and holds nothing up but its own connection.
+// the work and holds nothing up but its own connection. Where work has to wait,
+// those whose name has signed in from around there lately, those of whom
+// nothing is known and those who have guessed wrong take turns, every second
+// one the first of these, and so do the networks of each: guessers wait for
+// each other.
 package auth
 
 import (
@@ -37,6 +41,10 @@ type Source struct {
 	// input or output to speak of.
 	Version func(name string) uint64
 
+	// Borrowed says that the accounts it proves are those of other sources,
+	// which have their fields.
+	Borrowed bool
+
 	// Costly says that Authenticator spends processor time and memory on
 	// each call, as hashing does. Not so a source that asks a server.
 	Costly bool
@@ -50,11 +58,13 @@ type Options struct {
 	// next; an outage of one is an outage unless a later one proves it.
 	Sources []Source
 
-	// Parallel is how many costly calls may run at once. Zero: twice the
-	// number of processors.
+	// Parallel is how many costly calls may run at once. Zero: as many as there
+	// are processors, but two at least. More would take more memory, and each
+	// more time.
 	Parallel int
-	// Queue is how many more may wait for that; who comes then gets
-	// sasl.ErrBusy. Zero: 64 for each that may run.
+	// Queue is how many more may wait for that. Where there are more, the last
+	// one from the network that most are from gets sasl.ErrBusy, two seconds
+	// later. Zero: 64 for each that may run.
 	Queue int
 	// Wait is how long they wait before they get sasl.ErrBusy. Zero: 15 s.
 	Wait time.Duration
@@ -117,7 +127,7 @@ func New(o Options) (Source, error) {
 
 func (o Options) withDefaults() Options {
 	if o.Parallel <= 0 {
-		o.Parallel = 2 * runtime.GOMAXPROCS(0)
+		o.Parallel = max(runtime.GOMAXPROCS(0), 2)
 	}
 	if o.Queue <= 0 {
 		o.Queue = 64 * o.Parallel

@@ -135,7 +135,7 @@ func (c chain) fields(ctx context.Context, account string) (fields map[string]st
 
 // proves reports whether s can prove accounts that it has no fields of.
 func (s Source) proves() bool {
-	return s.Fields == nil && (s.Authenticator != nil || s.Secrets != nil || s.Tokens != nil)
+	return s.Fields == nil && !s.Borrowed && (s.Authenticator != nil || s.Secrets != nil || s.Tokens != nil)
 }
 
 // version mixes the versions of all sources: who comes earlier in the chain

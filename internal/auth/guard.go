@@ -167,6 +167,11 @@ func (g guardedTokens) VerifyToken(ctx context.Context, user, token string) (acc
 		return "", err
 	}
 	account, err = g.source.Tokens.VerifyToken(ctx, user, token)
+	if err == nil && g.source.Looker != nil { // whoever vouches for a name need not know whether it is an account
+		if account, err = g.source.Looker.Lookup(ctx, account); errors.Is(err, sasl.ErrNoUser) {
+			err = errRefused
+		}
+	}
 	if err == nil {
 		err = g.source.Admit(ctx, account, a.from)
 	}

@@ -88,6 +88,9 @@ func (m *masters) Authenticate(ctx context.Context, l sasl.Login) (string, error
 	if m.Networks != nil && !within(m.Networks, l.Remote) {
 		return "", errRefused
 	}
+	if err := m.Source.Admit(ctx, master, l.Remote); err != nil {
+		return "", err
+	}
 	account, err := m.accounts.Looker.Lookup(ctx, user)
 	switch {
 	case errors.Is(err, sasl.ErrNoUser):

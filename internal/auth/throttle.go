@@ -111,6 +111,23 @@ func (t *throttle) delay(g guesser) time.Duration {
 	return max(byName, min(byNet+byWide, maxNetDelay))
 }
 
+// standing of g now.
+func (t *throttle) standing(g guesser) standing {
+	if t == nil {
+		return stranger
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	now := time.Since(t.began)
+	if t.knows(g, g.home, now) {
+		return owner
+	}
+	if r, ok := t.nets.get(g.exact); ok && !g.local && r.now(now, narrowPace) > 0 {
+		return suspect
+	}
+	return stranger
+}
+
 // knows reports whether g's name has signed in from net lately.
 func (t *throttle) knows(g guesser, net netip.Prefix, now time.Duration) bool {
 	if g.local || g.name == 0 {
@@ -214,6 +231,7 @@ func (t throttled) Authenticate(ctx context.Context, l sasl.Login) (string, erro
 	if err := t.throttle.wait(ctx, g); err != nil {
 		return "", err
 	}
+	ctx = context.WithValue(ctx, standingKey{}, t.throttle.standing(g))
 	account, err := t.inner.Authenticate(ctx, l)
 	switch {
 	case err == nil:

@@ -291,7 +291,7 @@ func TestLimitQueue(t *testing.T) {
 		synctest.Wait()
 		cancel()
 		synctest.Wait()
-		if n := l.waiting.Load(); n != 0 {
+		if n := l.waiting(); n != 0 {
 			t.Errorf("%d still wait", n)
 		}
 		close(inner.unfinished)

@@ -148,8 +148,9 @@ type Limits struct {
 	Expire Expire `toml:"expire"`
 	// Connections is how many POP3 connections there may be at a time, but
 	// never more than a quarter of the files that the system lets the server
-	// open. When they are all in use a new one takes the place of the oldest
-	// that has not signed in.
+	// open. When they are all in use a new one takes the place of one that has
+	// not signed in: the oldest of the network (IPv4 /24, IPv6 /48) that has the
+	// most of those.
 	Connections int `toml:"connections"`
 	// ConnectionsPerAddress is how many there may be from one IPv4 address or
 	// one IPv6 /64 network. The machine's own addresses are not counted.

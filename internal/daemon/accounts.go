@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/postwain/postwain/internal/auth"
+	"github.com/postwain/postwain/internal/auth/apppassword"
 	"github.com/postwain/postwain/internal/auth/passwdfile"
 	"github.com/postwain/postwain/internal/config"
 	"github.com/postwain/postwain/sasl"
@@ -23,10 +24,11 @@ import (
 // accounts is what the servers ask about users.
 type accounts struct {
 	auth.Source
-	bearer sasl.BearerOptions // what who has no good token is told
-	salt   []byte             // see sasl.SCRAMOptions.Key
-	users  *passwdfile.File   // nil: there is none
-	others bool               // there are sources of passwords beside it
+	bearer  sasl.BearerOptions // what who has no good token is told
+	salt    []byte             // see sasl.SCRAMOptions.Key
+	users   *passwdfile.File   // nil: there is none
+	others  bool               // there are sources of passwords beside it
+	devices *apppassword.File  // nil: there are no app passwords
 
 	files   []interface{ Reload() error } // read again at a reload
 	closers []io.Closer
@@ -68,7 +70,8 @@ func (a *accounts) serveSome(schemes []string) bool {
 
 // serveAll says that everybody has one.
 func (a *accounts) serveAll(schemes []string) bool {
-	return a.Secrets != nil && !a.others && a.users != nil && a.users.ServesAll(schemes...)
+	return a.Secrets != nil && !a.others && a.users != nil && a.users.ServesAll(schemes...) &&
+		(a.devices == nil || a.devices.Empty()) // whose passwords serve those mechanisms that send them
 }
 
 // iterations is what those are told who have no keys of a scheme.
@@ -197,9 +200,10 @@ func keptKey(path string) ([]byte, error) {
 }
 
 // reopenAccounts keeps the accounts, with all that is remembered of logins, if
-// their sources are the same as before.
+// their sources are the same as before, files all of them.
 func (d *Daemon) reopenAccounts(ctx context.Context, c *config.Config) (*accounts, error) {
-	if !reflect.DeepEqual(c.Accounts, d.config.Accounts) {
+	a := &c.Accounts
+	if !reflect.DeepEqual(c.Accounts, d.config.Accounts) || a.LDAP.Configured() || a.SQL.Configured() || a.OAuth.Configured() {
 		return d.openAccounts(ctx, c)
 	}
 	return d.accounts, d.accounts.reload()

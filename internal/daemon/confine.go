@@ -34,7 +34,7 @@ func paths(c *config.Config) sandbox.Paths {
 	read := func(files ...string) {
 		for _, f := range files {
 			if f != "" {
-				p.Read = append(p.Read, filepath.Dir(f))
+				p.Read = append(p.Read, filepath.Dir(f), f) // which may be a link to elsewhere
 			}
 		}
 	}
@@ -52,7 +52,7 @@ func paths(c *config.Config) sandbox.Paths {
 		p.Write = append(p.Write, acmeDir(c))
 	}
 	if a.AppPasswords != "" { // when one was used is noted beside it
-		p.Write = append(p.Write, filepath.Dir(a.AppPasswords))
+		p.Write = append(p.Write, filepath.Dir(a.AppPasswords), a.AppPasswords)
 	}
 	for _, l := range c.Listen {
 		if l.Addr.Network == "unix" {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"testing"
 	"time"
 
@@ -157,6 +158,19 @@ func TestQuote(t *testing.T) {
 	for in, want := range map[string]string{"/a/b-c.d": "/a/b-c.d", "": "''", "a b": "'a b'", "it's": `'it'\''s'`, "$HOME": "'$HOME'"} {
 		if got := quote(in); got != want {
 			t.Errorf("%q: %s", in, got)
+		}
+	}
+}
+
+// A file that is a link to elsewhere is read again there.
+func TestPathsOfLinks(t *testing.T) {
+	t.Parallel()
+	c := config.Default()
+	c.Accounts.PasswdFile = "/etc/postwain/users"
+	p := paths(c)
+	for _, want := range []string{"/etc/postwain/users", "/etc/postwain"} {
+		if !slices.Contains(p.Read, want) {
+			t.Errorf("%s is not among %q", want, p.Read)
 		}
 	}
 }

@@ -13,6 +13,9 @@ import (
 	"github.com/postwain/postwain/internal/listen"
 )
 
+// retiring is how long account sources that others have taken the place of live on.
+const retiring = 10 * time.Minute
+
 // reload takes up the configuration as it is now. After an error nothing has
 // changed. Sessions go on as they began; sockets that stay are never closed.
 func (d *Daemon) reload(ctx context.Context) error {
@@ -31,23 +34,29 @@ func (d *Daemon) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	drop := func(err error) error {
+		if users != d.accounts {
+			err = errors.Join(err, users.close())
+		}
+		return err
+	}
 	tickets, err := d.openTickets(c, users, d.tickets)
 	if err != nil {
-		return err
+		return drop(err)
 	}
 	sockets, err := d.openAdded(ctx, added)
 	if err != nil {
-		return err
+		return drop(err)
 	}
 	if err := d.exchangeTLS(ctx, c); err != nil {
 		for _, s := range sockets {
 			_ = s.Close()
 		}
-		return err
+		return drop(err)
 	}
 	if old := d.accounts; old != users {
-		// Who is signing in still asks the old ones.
-		time.AfterFunc(d.config.Limits.LoginTimeout, func() { d.tell("accounts", old.close()) })
+		// Who is signing in, or delivering, still asks the old ones.
+		time.AfterFunc(retiring, func() { d.tell("accounts", old.close()) })
 	}
 	d.config, d.accounts, d.tickets = c, users, tickets
 	d.limiter.Configure(d.limits())

@@ -75,14 +75,23 @@ func (o *opener) appPasswords() (*apppassword.File, error) {
 		return nil, nil
 	}
 	file, err := apppassword.Open(o.config.AppPasswords, apppassword.Options{
-		Accounts: o.opened, MayBeMissing: true, Report: o.report,
+		Accounts: o.looker(), MayBeMissing: true, Report: o.report,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("accounts.app_passwords: %w", err)
 	}
-	o.opened.files = append(o.opened.files, file)
-	o.sources = append(o.sources, auth.Source{Authenticator: file, Version: file.Version})
+	o.opened.devices, o.opened.files = file, append(o.opened.files, file)
+	o.sources = append(o.sources, auth.Source{Authenticator: file, Version: file.Version, Borrowed: true})
 	return file, nil
+}
+
+// looker knows which accounts there are, once all sources are open; nil: none
+// of them does.
+func (o *opener) looker() sasl.Looker {
+	if o.config.PasswdFile == "" && !o.config.LDAP.Configured() && !o.config.SQL.Configured() {
+		return nil
+	}
+	return o.opened
 }
 
 // report tells the log what is no error of anybody's login.
@@ -201,7 +210,7 @@ func (o *opener) oauth(context.Context) (auth.Source, error) {
 	if c.Issuer != "" {
 		o.opened.bearer.OpenIDConfiguration = strings.TrimSuffix(c.Issuer, "/") + "/.well-known/openid-configuration"
 	}
-	return auth.Source{Tokens: v}, nil
+	return auth.Source{Tokens: v, Borrowed: o.looker() != nil}, nil
 }
 
 // errNoNames is what LMTP is told where names cannot be asked for.

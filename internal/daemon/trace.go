@@ -20,6 +20,7 @@ func client(p pop3server.Peer) obs.Client {
 
 // popTrace logs what happens in POP3 sessions.
 func popTrace(log *obs.Log, limiter *listen.Limiter) pop3server.Trace {
+	busy := new(pace)
 	return pop3server.Trace{
 		Login: func(p pop3server.Peer, l pop3server.Login) {
 			l.User = tried(l.User, l.Err)
@@ -48,6 +49,12 @@ func popTrace(log *obs.Log, limiter *listen.Limiter) pop3server.Trace {
 				"user", obs.User(account), "uid", uid, "announced", announced, "sent", sent)
 		},
 		Fault: func(p pop3server.Peer, account string, err error) {
+			if errors.Is(err, sasl.ErrBusy) { // as many as there are guessers
+				if more, now := busy.due(); now {
+					log.Warn("pop3-login: too many logins at once", "rip", p.Remote.String(), "more", more)
+				}
+				return
+			}
 			log.Error("pop3: fault", "user", obs.User(tried(account, err)), "rip", p.Remote.String(), "error", err)
 		},
 		Panic: func(p pop3server.Peer, value any, stack []byte) {

@@ -18,7 +18,10 @@ type Limits struct {
 	// Loopback addresses are not counted.
 	PerAddress int
 	// Evict makes room for a new connection, where Total is reached, by
-	// closing the oldest one that has not signed in.
+	// closing one that has not signed in: the oldest of the network, an IPv4
+	// /24 or an IPv6 /48, that has the most of those, the new one counted.
+	// So a flood from one network takes places from itself only. All loopback
+	// addresses are one network, and so are connections without an address.
 	Evict bool
 }
 
@@ -29,13 +32,15 @@ type Limiter struct {
 	limits    Limits
 	open      int
 	byAddress map[netip.Prefix]int
-	waiting   list.List // tickets that have not signed in, oldest first
+	waiting   crowds // tickets that have not signed in
 	byEnds    map[pair]*ticket
 }
 
 // NewLimiter makes a limiter.
 func NewLimiter(l Limits) *Limiter {
-	return &Limiter{limits: l, byAddress: make(map[netip.Prefix]int), byEnds: make(map[pair]*ticket)}
+	return &Limiter{
+		limits: l, byAddress: make(map[netip.Prefix]int), waiting: newCrowds(), byEnds: make(map[pair]*ticket),
+	}
 }
 
 // Configure changes the bounds. Connections that are open stay.
@@ -61,7 +66,8 @@ type ticket struct {
 	conn    net.Conn
 	ends    pair
 	network netip.Prefix  // counted in byAddress; zero: not counted
-	element *list.Element // in waiting; nil: signed in
+	crowd   *crowd        // in waiting; nil: signed in
+	element *list.Element // in crowd
 	gone    bool
 }
 
@@ -76,14 +82,14 @@ func (l *Limiter) enter(conn net.Conn, ends pair) (*ticket, error) {
 	if err := l.count(t, ends); err != nil {
 		return nil, err
 	}
-	if l.limits.Total > 0 && l.open >= l.limits.Total && !l.evict() {
+	if l.limits.Evict {
+		l.waiting.join(t, crowdOf(ends.remote.Addr()))
+	}
+	if l.limits.Total > 0 && l.open >= l.limits.Total && !l.evict(t) {
 		l.discount(t)
 		return nil, ErrTooMany
 	}
 	l.open++
-	if l.limits.Evict {
-		t.element = l.waiting.PushBack(t)
-	}
 	return t, nil
 }
 
@@ -97,7 +103,14 @@ func (l *Limiter) identify(t *ticket, ends pair) error {
 	if t.gone {
 		return net.ErrClosed
 	}
-	return l.count(t, ends)
+	if err := l.count(t, ends); err != nil {
+		return err
+	}
+	if t.crowd != nil {
+		l.waiting.leave(t)
+		l.waiting.join(t, crowdOf(ends.remote.Addr()))
+	}
+	return nil
 }
 
 // count adds t to its address.
@@ -136,19 +149,16 @@ func (l *Limiter) settle(t *ticket) {
 	if l.byEnds[t.ends] == t {
 		delete(l.byEnds, t.ends)
 	}
-	if t.element != nil {
-		l.waiting.Remove(t.element)
-		t.element = nil
-	}
+	l.waiting.leave(t)
 }
 
-// evict closes the oldest connection that has not signed in.
-func (l *Limiter) evict() bool {
-	oldest := l.waiting.Front()
-	if oldest == nil {
+// evict closes a connection that has not signed in, for newcomer, who is
+// counted already. Where there is no other it fails.
+func (l *Limiter) evict(newcomer *ticket) bool {
+	t := l.waiting.first()
+	if t == nil || t == newcomer {
 		return false
 	}
-	t := oldest.Value.(*ticket)
 	l.remove(t)
 	_ = t.conn.Close()
 	return true
@@ -179,6 +189,10 @@ func prefix(ip netip.Addr) netip.Prefix {
 	if ip.Is6() {
 		bits = 64
 	}
+	return around(ip, bits)
+}
+
+func around(ip netip.Addr, bits int) netip.Prefix {
 	p, _ := ip.WithZone("").Prefix(bits) // bits is in range
 	return p
 }

@@ -219,8 +219,8 @@ func ends(client string) pair {
 	return pair{netip.MustParseAddrPort(client), netip.MustParseAddrPort("198.51.100.1:110")}
 }
 
-// Where all places are taken a new connection gets that of the oldest that has
-// not signed in, and of no other (fault 64).
+// Where all places are taken a new connection of the same network gets that of
+// the oldest that has not signed in, and of no other (fault 64).
 func TestLimiterEvicts(t *testing.T) {
 	t.Parallel()
 	l := NewLimiter(Limits{Total: 3, Evict: true})
@@ -261,8 +261,8 @@ func TestLimiterEvicts(t *testing.T) {
 	for _, i := range []int{1, 2, 3} {
 		tickets[i].leave()
 	}
-	if l.open != 0 || len(l.byAddress) != 0 || len(l.byEnds) != 0 || l.waiting.Len() != 0 {
-		t.Errorf("left over: %d %v %v %d", l.open, l.byAddress, l.byEnds, l.waiting.Len())
+	if l.open != 0 || len(l.byAddress) != 0 || len(l.byEnds) != 0 || len(l.waiting.byNetwork)+len(l.waiting.bySize) != 0 {
+		t.Errorf("left over: %d %v %v %v", l.open, l.byAddress, l.byEnds, l.waiting)
 	}
 }
 

@@ -18,7 +18,7 @@ var (
 	strikes = flag.Int("strikes", 0, "prove at length: how often each fetcher of ours is killed in each mode")
 	only    = flag.String("only", "", "let only the fetchers take part whose name matches this `pattern`")
 	seed    = flag.Uint64("seed", 1, "of the moments at which something happens")
-	write   = flag.Bool("write", false, "write docs/EXACTLY-ONCE.md")
+	write   = flag.Bool("write", false, "write the page in docs that the test is for")
 )
 
 // modes are what a fetcher does with what it has fetched.

@@ -45,8 +45,12 @@ func (p *proof) table() [][]string {
 		cells := []string{r.trouble, r.mode}
 		for _, f := range p.fetchers {
 			t, ok := r.tallies[f]
-			if !ok {
+			switch {
+			case !ok:
 				cells = append(cells, "—")
+				continue
+			case t.messages == 0:
+				cells = append(cells, "gives up by itself")
 				continue
 			}
 			cells = append(cells, fmt.Sprintf("%v (%d × in %d)", t, t.strikes, t.messages))
@@ -109,7 +113,8 @@ left, and run once more. What has come is compared with what was there, octet fo
 *lost* are messages that have not come although the fetcher says that it is
 done, *doubled* are surplus copies, *damaged* are files that are no copy of any
 message. *not deleted* are messages that stay on the server for ever though they
-were to be deleted. *times hung*: the fetcher came to no end within %v and was
+were to be deleted. *gives up by itself*: it fails although nobody disturbs it.
+*times hung*: the fetcher came to no end within %v and was
 killed. In parentheses is how often it was struck, and among how many messages.
 
 fetchmail has no delivery of its own and hands the mail to Dovecot by LMTP; the

@@ -105,6 +105,10 @@ func Open(path string, o Options) (*File, error) {
 	return f, nil
 }
 
+// Empty reports whether there is no app password at all. It costs a look at the
+// file once in a while.
+func (f *File) Empty() bool { return len(f.current().order) == 0 }
+
 // Reload reads the file now. After an error the passwords read before stay in
 // force.
 func (f *File) Reload() error {

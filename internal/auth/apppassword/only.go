@@ -1,6 +1,7 @@
 package apppassword
 
 import (
+	"cmp"
 	"context"
 
 	"github.com/postwain/postwain/sasl"
@@ -47,7 +48,8 @@ type otherSecrets struct {
 
 func (o otherSecrets) Secret(ctx context.Context, name, scheme string) (string, []byte, error) {
 	account, secret, err := o.inner.Secret(ctx, name, scheme)
-	if err == nil && o.file.refuses(account) {
+	refused := o.file.refuses(cmp.Or(account, name)) // for all names: the same work
+	if err == nil && refused {
 		return "", nil, errRefused
 	}
 	return account, secret, err

@@ -50,7 +50,7 @@ func (r Rule) Account(ctx context.Context, p krb.Principal) (account string, err
 	default:
 		name = p.Name[0]
 		spelled, err := sasl.PrepareUser(name)
-		if err != nil || spelled != name && !r.FoldCase || strings.ContainsAny(spelled, "@/") { // full-width forms are ASCII now
+		if err != nil || spelled != name && !(r.FoldCase && sasl.EqualNames(spelled, name)) || strings.ContainsAny(spelled, "@/") { // full-width forms are ASCII now
 			return "", refused("%v is not spelled as an account", p)
 		}
 		name = r.qualified(spelled)

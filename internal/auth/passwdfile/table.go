@@ -140,7 +140,7 @@ func (u *user) parseFields(text string) error {
 		u.fields[name] = value
 		switch name {
 		case "nologin":
-			u.noLogin = true
+			u.noLogin = !slices.Contains([]string{"", "0", "no", "n", "false", "f"}, value)
 		case "allow_nets", "deny_nets":
 			if err := checkNets(name, value); err != nil {
 				return err
