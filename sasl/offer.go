@@ -6,7 +6,8 @@ type Offer struct {
 	// its own.
 	Name string
 	// Default says that it is offered unless the operator says otherwise. The
-	// weak ones are not.
+	// weak ones are not, nor are those with channel binding: mutt 2.2 takes them
+	// wherever they are offered, without a channel to bind to, and gives up.
 	Default bool
 	// Schemes are those of SecretSource of which the account source must
 	// have one. None: the mechanism needs no secret.
@@ -19,7 +20,7 @@ type Offer struct {
 func Offers() []Offer {
 	sha256, sha1 := []string{"SCRAM-SHA-256", "PLAIN"}, []string{"SCRAM-SHA-1", "PLAIN"}
 	return []Offer{
-		{"SCRAM-SHA-256-PLUS", true, sha256},
+		{"SCRAM-SHA-256-PLUS", false, sha256},
 		{"SCRAM-SHA-256", true, sha256},
 		{"SCRAM-SHA-1-PLUS", false, sha1},
 		{"SCRAM-SHA-1", false, sha1},

@@ -9,15 +9,16 @@ import (
 // SASL says by which mechanisms clients may sign in.
 type SASL struct {
 	// Mechanisms are those that are offered where the account sources can
-	// serve them: "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN",
-	// "OAUTHBEARER", "XOAUTH2", "EXTERNAL" and "GSSAPI", and of the weak ones,
-	// which are off unless they are named, "SCRAM-SHA-1-PLUS", "SCRAM-SHA-1",
-	// "CRAM-MD5" and "APOP". Those of SCRAM, CRAM-MD5 and APOP need passwords
+	// serve them: "SCRAM-SHA-256", "PLAIN", "LOGIN", "OAUTHBEARER", "XOAUTH2",
+	// "EXTERNAL" and "GSSAPI". Off unless they are named are the weak ones,
+	// "SCRAM-SHA-1", "CRAM-MD5" and "APOP", and "SCRAM-SHA-256-PLUS" and
+	// "SCRAM-SHA-1-PLUS", which bind a login to its TLS channel: mutt 2.2 takes
+	// them where they are offered, cannot do them, and gives up. Those of SCRAM, CRAM-MD5 and APOP need passwords
 	// that are stored so that the server can use them, which postwain user
 	// --scheme makes; unless they are named here they are offered only if all
 	// accounts have such. USER and PASS go with PLAIN. PLAIN, LOGIN and those
 	// with tokens are offered only inside TLS, on the machine itself and where
-	// insecure_auth is set. Unset: all that is not weak.
+	// insecure_auth is set. Unset: all that are not off.
 	Mechanisms []Offered `toml:"mechanisms"`
 	// CommonName lets EXTERNAL take the common name of a client's certificate
 	// for the account where it has no mail address.

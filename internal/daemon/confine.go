@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"os"
 	"path/filepath"
 
 	"github.com/postwain/postwain/internal/config"
@@ -34,7 +35,8 @@ func paths(c *config.Config) sandbox.Paths {
 	read := func(files ...string) {
 		for _, f := range files {
 			if f != "" {
-				p.Read = append(p.Read, filepath.Dir(f), f) // which may be a link to elsewhere
+				p.Read = append(p.Read, filepath.Dir(f))
+				p.Read = append(p.Read, ifLink(f)...)
 			}
 		}
 	}
@@ -52,7 +54,8 @@ func paths(c *config.Config) sandbox.Paths {
 		p.Write = append(p.Write, acmeDir(c))
 	}
 	if a.AppPasswords != "" { // when one was used is noted beside it
-		p.Write = append(p.Write, filepath.Dir(a.AppPasswords), a.AppPasswords)
+		p.Write = append(p.Write, filepath.Dir(a.AppPasswords))
+		p.Write = append(p.Write, ifLink(a.AppPasswords)...)
 	}
 	for _, l := range c.Listen {
 		if l.Addr.Network == "unix" {
@@ -60,4 +63,12 @@ func paths(c *config.Config) sandbox.Paths {
 		}
 	}
 	return sandbox.System().With(p)
+}
+
+// ifLink gives a file that is a link, perhaps to another directory.
+func ifLink(file string) []string {
+	if info, err := os.Lstat(file); err == nil && info.Mode()&os.ModeSymlink != 0 {
+		return []string{file}
+	}
+	return nil
 }

@@ -65,8 +65,8 @@ func TestOffering(t *testing.T) {
 		want       string
 	}{
 		{"", nil, "PLAIN LOGIN"},
-		{"SCRAM-SHA-256", nil, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN"},
-		{"PLAIN", nil, "SCRAM-SHA-256-PLUS SCRAM-SHA-256 PLAIN LOGIN"},
+		{"SCRAM-SHA-256", nil, "SCRAM-SHA-256 PLAIN LOGIN"},
+		{"PLAIN", nil, "SCRAM-SHA-256 PLAIN LOGIN"},
 		{"CRAM-MD5", nil, "PLAIN LOGIN"},
 		{"", all, "PLAIN LOGIN"},
 		{"CRAM-MD5", all, "PLAIN LOGIN CRAM-MD5"},

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -165,12 +167,16 @@ func TestQuote(t *testing.T) {
 // A file that is a link to elsewhere is read again there.
 func TestPathsOfLinks(t *testing.T) {
 	t.Parallel()
+	dir := t.TempDir()
 	c := config.Default()
-	c.Accounts.PasswdFile = "/etc/postwain/users"
-	p := paths(c)
-	for _, want := range []string{"/etc/postwain/users", "/etc/postwain"} {
-		if !slices.Contains(p.Read, want) {
-			t.Errorf("%s is not among %q", want, p.Read)
-		}
+	c.Accounts.PasswdFile = filepath.Join(dir, "users")
+	if p := paths(c); slices.Contains(p.Read, c.Accounts.PasswdFile) || !slices.Contains(p.Read, dir) {
+		t.Errorf("without a link: %q", p.Read)
+	}
+	if err := os.Symlink("/elsewhere/users", c.Accounts.PasswdFile); err != nil {
+		t.Fatal(err)
+	}
+	if p := paths(c); !slices.Contains(p.Read, c.Accounts.PasswdFile) {
+		t.Errorf("with a link: %q", p.Read)
 	}
 }

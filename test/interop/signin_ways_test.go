@@ -13,7 +13,7 @@ func signInWays() []signInWay {
 			"that prefers it would be locked out of one that has not; name it in `mechanisms` to have it sooner."},
 		{"SCRAM-SHA-256-PLUS", "SCRAM-SHA-256 bound to the TLS connection by tls-exporter (RFC 9266): nobody can stand between, not even with " +
 			"a certificate that the client trusts. It needs TLS 1.3, or 1.2 with the extended master secret, to this server itself and not " +
-			"to a proxy in front of it. On with SCRAM-SHA-256."},
+			"to a proxy in front of it. Off unless it is named: mutt 2.2 takes it wherever it is offered, has no channel to bind to, and gives up."},
 		{"SCRAM-SHA-1", "For programs that have no SHA-256. The source needs {SCRAM-SHA-1} keys, as Dovecot's `doveadm pw -s SCRAM-SHA-1` " +
 			"makes them, or {PLAIN}. Off unless it is named."},
 		{"SCRAM-SHA-1-PLUS", "SCRAM-SHA-1 with channel binding. Off unless it is named."},
