@@ -35,6 +35,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postwain/postwain/internal/auth/linefile"
 	"github.com/postwain/postwain/internal/fsx"
 	"github.com/postwain/postwain/sasl"
 )
@@ -119,9 +120,9 @@ func (f *File) Reload() error {
 
 // read reads the file; mu is held.
 func (f *File) read() error {
-	text, info, err := readFile(f.path)
+	text, info, err := linefile.Read(f.path, maxFile)
 	if err != nil {
-		info, _ = stat(f.path) // so that the same fault is told once
+		info, _ = linefile.Stat(f.path) // so that the same fault is told once
 	}
 	f.seen = stamp{info, time.Since(info.Changed) > settleTime}
 	var t *table
@@ -163,7 +164,7 @@ func (f *File) fresh() *table {
 
 // refresh reads the file if it has changed; mu is held.
 func (f *File) refresh() {
-	info, err := stat(f.path)
+	info, err := linefile.Stat(f.path)
 	if err != nil {
 		info = fsx.Info{}
 	}

@@ -4,14 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io/fs"
 	"net/netip"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
-	"github.com/postwain/postwain/internal/fsx"
+	"github.com/postwain/postwain/internal/auth/linefile"
 	"github.com/postwain/postwain/sasl"
 )
 
@@ -22,7 +20,7 @@ var (
 	// ErrNone says that there is no such password.
 	ErrNone = errors.New("the account has no such app password")
 	// ErrBusy says that somebody else has been editing the file for a while.
-	ErrBusy = errors.New("the file is being edited by another program")
+	ErrBusy = linefile.ErrBusy
 )
 
 // Password is what is known of an app password. Nobody can learn it again.
@@ -163,7 +161,7 @@ func Only(path string) ([]string, error) {
 }
 
 func readTable(path string) (*table, error) {
-	text, _, err := readFile(path)
+	text, _, err := linefile.Read(path, maxFile)
 	var t *table
 	if err == nil {
 		t, err = parse(path, text, maphash.MakeSeed())
@@ -197,39 +195,11 @@ func edit(path, account string, change func(t *table, name string, lines []strin
 }
 
 func editLocked(path string, change func(t *table, lines []string) ([]string, error)) error {
-	d, dir, name, err := openDir(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		dir, name = filepath.Dir(path), filepath.Base(path)
-		d, err = fsx.Open(dir)
-	}
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	f, info, err := lock(d, name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-
-	text, err := readAll(f)
-	if err != nil {
-		return err
-	}
-	t, err := parse(path, text, maphash.MakeSeed())
-	if err != nil {
-		return err
-	}
-	var lines []string
-	if text != "" {
-		lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	}
-	if lines, err = change(t, lines); err != nil {
-		return err
-	}
-	text = strings.Join(lines, "\n")
-	if len(lines) > 0 {
-		text += "\n"
-	}
-	return replace(d, dir, name, text, info)
+	return linefile.Edit(path, maxFile, func(text string, lines []string) ([]string, error) {
+		t, err := parse(path, text, maphash.MakeSeed())
+		if err != nil {
+			return nil, err
+		}
+		return change(t, lines)
+	})
 }

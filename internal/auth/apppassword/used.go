@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/postwain/postwain/internal/auth/linefile"
 	"github.com/postwain/postwain/internal/fsx"
 )
 
@@ -60,7 +61,7 @@ func openUsage(path string) (*usage, error) {
 	u := &usage{path: path + usedSuffix}
 	var err error
 	u.last, u.lines, err = readUses(u.path)
-	if errors.Is(err, errTooLarge) {
+	if errors.Is(err, linefile.ErrTooLarge) {
 		u.lines, err = rewrite, nil
 	}
 	return u, err
@@ -72,7 +73,7 @@ const rewrite = math.MaxInt
 // readUses reads the last use of each password. No file is an empty one.
 func readUses(path string) (last map[device]use, lines int, err error) {
 	last = map[device]use{}
-	text, _, err := readFile(path)
+	text, _, err := linefile.Read(path, maxFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return last, 0, nil
 	}
@@ -172,7 +173,7 @@ func (u *usage) write(t *table, d device, now use) error {
 // whomever they were noted; disk is held.
 func (u *usage) compact(t *table) error {
 	last, _, err := readUses(u.path)
-	if err != nil && !errors.Is(err, errTooLarge) {
+	if err != nil && !errors.Is(err, linefile.ErrTooLarge) {
 		return err
 	}
 	kept := map[device]use{}

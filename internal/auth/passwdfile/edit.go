@@ -4,12 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io/fs"
-	"path/filepath"
 	"strings"
-	"time"
 
-	"github.com/postwain/postwain/internal/fsx"
+	"github.com/postwain/postwain/internal/auth/linefile"
 	"github.com/postwain/postwain/sasl"
 )
 
@@ -18,11 +15,8 @@ var (
 	// ErrExists says that the account is in the file already.
 	ErrExists = errors.New("the account exists already")
 	// ErrBusy says that somebody else has been editing the file for a while.
-	ErrBusy = errors.New("the file is being edited by another program")
+	ErrBusy = linefile.ErrBusy
 )
-
-// lockWait is how long an edit waits for others.
-const lockWait = 5 * time.Second
 
 // Add adds an account to the file path, made with mode 0600 if it is not
 // there. The name is written in its canonical spelling. It returns ErrExists if
@@ -91,7 +85,7 @@ func Remove(path, name string) error {
 
 // List returns the accounts of the file path in their order there.
 func List(path string) ([]string, error) {
-	text, _, err := readFile(path)
+	text, _, err := linefile.Read(path, maxFile)
 	if err != nil {
 		return nil, fmt.Errorf("passwdfile: %w", err)
 	}
@@ -140,111 +134,11 @@ func edit(path string, change func(t *table, lines []string) ([]string, error)) 
 }
 
 func editLocked(path string, change func(t *table, lines []string) ([]string, error)) error {
-	d, dir, name, err := openDir(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		dir, name = filepath.Dir(path), filepath.Base(path)
-		d, err = fsx.Open(dir)
-	}
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	f, info, err := lock(d, name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-
-	text, err := readAll(f)
-	if err != nil {
-		return err
-	}
-	t, err := parse(path, text, maphash.MakeSeed())
-	if err != nil {
-		return err
-	}
-	var lines []string
-	if text != "" {
-		lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
-	}
-	if lines, err = change(t, lines); err != nil {
-		return err
-	}
-	text = strings.Join(lines, "\n")
-	if len(lines) > 0 {
-		text += "\n"
-	}
-	return replace(d, dir, name, text, info)
-}
-
-// lock opens the file, made if it is not there, and waits for its lock. Since
-// edits replace the file, a lock counts only while the file has its name.
-func lock(d fsx.Dir, name string) (fsx.File, fsx.Info, error) {
-	again := time.NewTicker(5 * time.Millisecond)
-	defer again.Stop()
-	enough := time.NewTimer(lockWait)
-	defer enough.Stop()
-	for {
-		f, info, err := tryLock(d, name)
-		if f != nil || err != nil {
-			return f, info, err
-		}
-		select {
-		case <-again.C:
-		case <-enough.C:
-			return nil, fsx.Info{}, ErrBusy
-		}
-	}
-}
-
-// tryLock returns no file and no error if somebody else has the lock.
-func tryLock(d fsx.Dir, name string) (fsx.File, fsx.Info, error) {
-	f, err := d.OpenUpdate(name, 0o600)
-	if err != nil {
-		return nil, fsx.Info{}, err
-	}
-	locked, err := f.TryLock()
-	if err == nil && locked {
-		mine, err := f.Stat()
-		named, err2 := d.Stat(name)
-		if err == nil && err2 == nil && mine.Inode == named.Inode {
-			return f, mine, nil
-		}
-	}
-	f.Close()
-	return nil, fsx.Info{}, err
-}
-
-// replace is [fsx.WriteFile] with the owner and the mode of the file that was
-// there: the server may be somebody else than the one who edits. Nobody but
-// owner and group gets to read it.
-func replace(d fsx.Dir, dir, name, text string, old fsx.Info) (err error) {
-	tmp := name + ".tmp"
-	if err := d.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	mode := old.Mode.Perm() &^ 0o007
-	f, err := d.Create(tmp, mode)
-	if err != nil {
-		return err
-	}
-	defer func() {
+	return linefile.Edit(path, maxFile, func(text string, lines []string) ([]string, error) {
+		t, err := parse(path, text, maphash.MakeSeed())
 		if err != nil {
-			d.Remove(tmp) // or the next edit does
+			return nil, err
 		}
-	}()
-	_, err = f.Write([]byte(text))
-	if err == nil {
-		err = keepOwner(filepath.Join(dir, name), filepath.Join(dir, tmp), mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err = d.Replace(tmp, name); err != nil {
-		return err
-	}
-	return d.Sync()
+		return change(t, lines)
+	})
 }

@@ -12,6 +12,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/postwain/postwain/internal/auth/linefile"
 	"github.com/postwain/postwain/internal/fsx"
 	"github.com/postwain/postwain/sasl"
 )
@@ -199,7 +200,7 @@ func TestEditBusy(t *testing.T) {
 	}
 	synctest.Test(t, func(t *testing.T) {
 		began := time.Now()
-		if err := Remove(path, "alice"); !errors.Is(err, ErrBusy) || time.Since(began) != lockWait {
+		if err := Remove(path, "alice"); !errors.Is(err, ErrBusy) || time.Since(began) != linefile.LockWait {
 			t.Errorf("got %v after %v", err, time.Since(began))
 		}
 	})

@@ -18,6 +18,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/postwain/postwain/internal/auth/linefile"
 	"github.com/postwain/postwain/internal/fsx"
 	"github.com/postwain/postwain/sasl"
 )
@@ -87,9 +88,9 @@ func (f *File) Reload() error {
 
 // read reads the file; mu is held.
 func (f *File) read() error {
-	text, info, err := readFile(f.path)
+	text, info, err := linefile.Read(f.path, maxFile)
 	if err != nil {
-		info, _ = stat(f.path) // so that the same fault is told once
+		info, _ = linefile.Stat(f.path) // so that the same fault is told once
 	}
 	f.seen = stamp{info, time.Since(info.Changed) > settleTime}
 	if err != nil {
@@ -152,7 +153,7 @@ func (f *File) report(err error) {
 
 // changed reports whether the file is another than the one read last.
 func (f *File) changed() bool {
-	info, err := stat(f.path)
+	info, err := linefile.Stat(f.path)
 	if err != nil {
 		info = fsx.Info{}
 	}

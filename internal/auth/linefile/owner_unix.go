@@ -1,6 +1,6 @@
 //go:build unix
 
-package passwdfile
+package linefile
 
 import (
 	"io/fs"

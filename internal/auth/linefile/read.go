@@ -1,4 +1,6 @@
-package passwdfile
+// Package linefile reads and edits text files that others read meanwhile, one
+// line for each thing: the files of accounts.
+package linefile
 
 import (
 	"errors"
@@ -9,7 +11,9 @@ import (
 	"github.com/postwain/postwain/internal/fsx"
 )
 
-var errTooLarge = fmt.Errorf("file is larger than %d MiB", maxFile>>20)
+// ErrTooLarge says that a file is larger than whoever reads it wants; test with
+// [errors.Is].
+var ErrTooLarge = errors.New("file is too large")
 
 // openDir opens the directory of path, which may be a link to elsewhere, and
 // returns its real name and that of the file in it.
@@ -22,7 +26,8 @@ func openDir(path string) (d fsx.Dir, dir, name string, err error) {
 	return d, filepath.Dir(real), filepath.Base(real), err
 }
 
-func stat(path string) (fsx.Info, error) {
+// Stat tells one version of the file path from the next.
+func Stat(path string) (fsx.Info, error) {
 	d, _, name, err := openDir(path)
 	if err != nil {
 		return fsx.Info{}, err
@@ -31,8 +36,9 @@ func stat(path string) (fsx.Info, error) {
 	return d.Stat(name)
 }
 
-// readFile reads the file path; info is of before the reading.
-func readFile(path string) (text string, info fsx.Info, err error) {
+// Read reads the file path, of at most so many octets; info is of before the
+// reading.
+func Read(path string, most int64) (text string, info fsx.Info, err error) {
 	d, _, name, err := openDir(path)
 	if err != nil {
 		return "", info, err
@@ -46,17 +52,17 @@ func readFile(path string) (text string, info fsx.Info, err error) {
 	if info, err = f.Stat(); err != nil {
 		return "", info, err
 	}
-	text, err = readAll(f)
-	if errors.Is(err, errTooLarge) {
+	text, err = readAll(f, most)
+	if errors.Is(err, ErrTooLarge) {
 		err = fsx.PathError("read", path, err)
 	}
 	return text, info, err
 }
 
-func readAll(f fsx.File) (string, error) {
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		err = errTooLarge
+func readAll(f fsx.File, most int64) (string, error) {
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(b)) > most {
+		return "", fmt.Errorf("%w: more than %d MiB", ErrTooLarge, most>>20)
 	}
 	return string(b), err
 }

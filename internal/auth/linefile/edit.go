@@ -1,69 +1,56 @@
-package apppassword
+package linefile
 
 import (
 	"errors"
-	"fmt"
-	"io"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/postwain/postwain/internal/fsx"
 )
 
-var errTooLarge = fmt.Errorf("file is larger than %d MiB", maxFile>>20)
+// ErrBusy says that somebody else has been editing the file for a while.
+var ErrBusy = errors.New("the file is being edited by another program")
 
-// lockWait is how long an edit waits for others.
-const lockWait = 5 * time.Second
+// LockWait is how long an edit waits for others.
+const LockWait = 5 * time.Second
 
-// openDir opens the directory of path, which may be a link to elsewhere, and
-// returns its real name and that of the file in it.
-func openDir(path string) (d fsx.Dir, dir, name string, err error) {
-	real, err := filepath.EvalSymlinks(path)
-	if err != nil {
-		return nil, "", "", err
+// Edit replaces the lines of the file path, which is made if it is not there and
+// has at most so many octets, in one durable step under its lock. change gets
+// the text and its lines, and gives the new lines.
+func Edit(path string, most int64, change func(text string, lines []string) ([]string, error)) error {
+	d, dir, name, err := openDir(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		dir, name = filepath.Dir(path), filepath.Base(path)
+		d, err = fsx.Open(dir)
 	}
-	d, err = fsx.Open(filepath.Dir(real))
-	return d, filepath.Dir(real), filepath.Base(real), err
-}
-
-func stat(path string) (fsx.Info, error) {
-	d, _, name, err := openDir(path)
 	if err != nil {
-		return fsx.Info{}, err
+		return err
 	}
 	defer d.Close()
-	return d.Stat(name)
-}
-
-// readFile reads the file path; info is of before the reading.
-func readFile(path string) (text string, info fsx.Info, err error) {
-	d, _, name, err := openDir(path)
+	f, info, err := lock(d, name)
 	if err != nil {
-		return "", info, err
-	}
-	defer d.Close()
-	f, err := d.Open(name)
-	if err != nil {
-		return "", info, err
+		return err
 	}
 	defer f.Close()
-	if info, err = f.Stat(); err != nil {
-		return "", info, err
-	}
-	text, err = readAll(f)
-	if errors.Is(err, errTooLarge) {
-		err = fsx.PathError("read", path, err)
-	}
-	return text, info, err
-}
 
-func readAll(f fsx.File) (string, error) {
-	b, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(b) > maxFile {
-		return "", errTooLarge
+	text, err := readAll(f, most)
+	if err != nil {
+		return err
 	}
-	return string(b), err
+	var lines []string
+	if text != "" {
+		lines = strings.Split(strings.TrimSuffix(text, "\n"), "\n")
+	}
+	if lines, err = change(text, lines); err != nil {
+		return err
+	}
+	text = strings.Join(lines, "\n")
+	if len(lines) > 0 {
+		text += "\n"
+	}
+	return replace(d, dir, name, text, info)
 }
 
 // lock opens the file, made if it is not there, and waits for its lock. Since
@@ -71,7 +58,7 @@ func readAll(f fsx.File) (string, error) {
 func lock(d fsx.Dir, name string) (fsx.File, fsx.Info, error) {
 	again := time.NewTicker(5 * time.Millisecond)
 	defer again.Stop()
-	enough := time.NewTimer(lockWait)
+	enough := time.NewTimer(LockWait)
 	defer enough.Stop()
 	for {
 		f, info, err := tryLock(d, name)

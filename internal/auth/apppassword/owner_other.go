@@ -1,8 +1,0 @@
-//go:build !unix
-
-package apppassword
-
-import "io/fs"
-
-// keepOwner does nothing where files have no numeric owner.
-func keepOwner(_, _ string, _ fs.FileMode) error { return nil }
