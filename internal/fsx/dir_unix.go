@@ -244,6 +244,8 @@ func (d *osDir) Names() iter.Seq2[string, error] {
 
 func (d *osDir) Sync() error { return PathError("sync", d.path, d.with(syncFile)) }
 
+func (d *osDir) SyncDisk() error { return PathError("sync the disk of", d.path, d.with(syncDisk)) }
+
 func (d *osDir) Close() error { return PathError("close", d.path, d.close()) }
 
 func infoOf(st *unix.Stat_t) Info {

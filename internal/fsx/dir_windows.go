@@ -262,6 +262,11 @@ func (d *rootDir) Sync() error {
 	return PathError("sync", d.path, cause(err))
 }
 
+// SyncDisk takes rights that this program should not have.
+func (d *rootDir) SyncDisk() error {
+	return PathError("sync the disk of", d.path, errors.ErrUnsupported)
+}
+
 func (d *rootDir) Close() error { return PathError("close", d.path, cause(d.root.Close())) }
 
 func stat(f *os.File) (Info, error) {

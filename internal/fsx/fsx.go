@@ -8,7 +8,8 @@
 //
 // What makes what durable: [File.Sync] the contents of a file; [Dir.Sync] the
 // entries of a directory, that is the creation, linking, renaming and removal
-// of names in it. Neither does the other's work.
+// of names in it. Neither does the other's work. [Dir.SyncDisk] does both for
+// all that has been done on a disk.
 package fsx
 
 import (
@@ -86,6 +87,12 @@ type Dir interface {
 	Names() iter.Seq2[string, error]
 	// Sync makes the directory's entries durable.
 	Sync() error
+	// SyncDisk makes durable all contents and all entries on the disk that the
+	// directory is on, be they of other programs, which may take as long as
+	// these have let gather. It is errors.ErrUnsupported where the system would
+	// not tell of a failure. After another error, which may be due to another
+	// program's file, everything since the last sync is in doubt.
+	SyncDisk() error
 	// Close releases the directory. Files opened from it live on.
 	Close() error
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 	"unsafe"
 
@@ -15,6 +16,38 @@ func isLink(err error) bool { return err == unix.ELOOP }
 
 func syncFile(fd int) error { return unix.Fsync(fd) }
 func syncData(fd int) error { return unix.Fdatasync(fd) }
+
+// syncDisk is syncfs, which tells of failures since Linux 5.8: of those since fd
+// was opened. Where data goes over a network or through another program, it is
+// not known what it does.
+func syncDisk(fd int) error {
+	var disk unix.Statfs_t
+	if err := unix.Fstatfs(fd, &disk); err != nil {
+		return err
+	}
+	switch int64(disk.Type) {
+	case unix.EXT4_SUPER_MAGIC, unix.XFS_SUPER_MAGIC, unix.BTRFS_SUPER_MAGIC:
+	default:
+		return errors.ErrUnsupported
+	}
+	if !kernelSince(5, 8) {
+		return errors.ErrUnsupported
+	}
+	return unix.Syncfs(fd)
+}
+
+// kernelSince says that the kernel is of a version or a later one.
+func kernelSince(major, minor int) bool {
+	var name unix.Utsname
+	if unix.Uname(&name) != nil {
+		return false
+	}
+	var a, b int
+	if _, err := fmt.Sscanf(unix.ByteSliceToString(name.Release[:]), "%d.%d", &a, &b); err != nil {
+		return false
+	}
+	return a > major || a == major && b >= minor
+}
 
 func allocate(fd int, size int64) error { return unix.Fallocate(fd, 0, 0, size) }
 

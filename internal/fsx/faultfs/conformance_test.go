@@ -135,6 +135,9 @@ var dirCases = []conformCase{
 		no(t, err)
 		put(t, sub, "f", "below")
 		no(t, sub.Sync())
+		if err := sub.SyncDisk(); err != nil {
+			is(t, "SyncDisk", err, errors.ErrUnsupported)
+		}
 		info, err := d.root.Stat("sub")
 		no(t, err)
 		self, err := sub.Self()
@@ -146,6 +149,7 @@ var dirCases = []conformCase{
 		_, err = sub.Open("f")
 		is(t, "Open in a closed directory", err, fs.ErrClosed)
 		is(t, "Sync of a closed directory", sub.Sync(), fs.ErrClosed)
+		is(t, "SyncDisk of a closed directory", sub.SyncDisk(), fs.ErrClosed)
 		is(t, "Close twice", sub.Close(), fs.ErrClosed)
 	}},
 	{"link", func(t *testing.T, d disk) {

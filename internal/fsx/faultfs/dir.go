@@ -278,6 +278,10 @@ func (d *dir) Sync() error {
 	})
 }
 
+func (d *dir) SyncDisk() error {
+	return d.self(SyncDisk, d.fs.syncAll)
+}
+
 func (d *dir) Close() error {
 	return d.self(Close, func(injected error) error {
 		d.closed.Store(true)

@@ -158,4 +158,18 @@ func (s *FS) settle(n *inode, op Kind, failed bool) {
 	})
 }
 
+// syncAll brings all effects to the disk, or loses them if it was made to fail.
+func (s *FS) syncAll(injected error) error {
+	if injected == ErrSkip {
+		return nil
+	}
+	if injected == nil {
+		for _, e := range s.log {
+			e.apply(fate{part: whole}, onDisk)
+		}
+	}
+	s.log = nil
+	return injected
+}
+
 func onDisk(n *inode) *content { return &n.disk }

@@ -10,7 +10,8 @@
 // second. [fsx.File.Sync] brings the effects on a file's contents to the disk:
 // writes, size, reserved space, time. [fsx.Dir.Sync] brings the effects on the
 // entries of that directory: names made, linked, renamed, removed. Neither
-// does the other's work, and no other effect is ever sure to arrive.
+// does the other's work, and [fsx.Dir.SyncDisk] brings all effects there are.
+// No other effect is ever sure to arrive.
 //
 // After a crash the disk holds what was brought there, and any subset of the
 // effects that were on their way, in their order. So of two effects the later

@@ -79,6 +79,11 @@ func TestModel(t *testing.T) {
 			no(t, open(t, d, "a").SyncData())
 			no(t, d.Sync())
 		}, held("a"), []string{"x"}},
+		{"disk synced, then a name", func(t *testing.T, d fsx.Dir) {
+			put(t, d, "a", "x")
+			no(t, d.SyncDisk())
+			no(t, d.Link("a", d, "b"))
+		}, held("a", "b"), []string{"x -", "x x"}},
 		{"two writes", func(t *testing.T, d fsx.Dir) {
 			f := open(t, d, "a")
 			no(t, d.Sync())

@@ -24,6 +24,7 @@ const (
 	Sync     Kind = "sync"     // of a file
 	SyncData Kind = "syncdata" // of a file
 	SyncDir  Kind = "syncdir"
+	SyncDisk Kind = "syncdisk" // of everything
 
 	OpenDir Kind = "opendir"
 	Open    Kind = "open"

@@ -32,29 +32,43 @@ func (p pairs) Deliver(ctx context.Context, account string, in maildrop.Incoming
 // same key again doubles nothing.
 func TestBatchCrash(t *testing.T) {
 	t.Parallel()
-	if err := batchStory(nil)(t); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func TestBatchMutants(t *testing.T) {
-	t.Parallel()
-	for name, m := range map[string]mutant{
-		"no file is synced": {noFileSync: true},
-		"new is not synced": {noDirSync: "new"},
-	} {
+	for name, many := range manners {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			if batchStory(&m)(t) == nil {
-				t.Error("no test has seen it")
+			if err := batchStory(many, nil)(t); err != nil {
+				t.Fatal(err)
 			}
 		})
 	}
 }
 
+// manners are how many messages make a Batch sync the whole disk.
+var manners = map[string]int{"file by file": manyShare, "disk": 0}
+
+func TestBatchMutants(t *testing.T) {
+	t.Parallel()
+	for name, m := range map[string]mutant{
+		"no file is synced": {noFileSync: true},
+		"nor is the disk":   {noDiskSync: true},
+		"new is not synced": {noDirSync: "new"},
+	} {
+		for manner, many := range manners {
+			if m.noDiskSync && manner != "disk" {
+				continue
+			}
+			t.Run(name+"/"+manner, func(t *testing.T) {
+				t.Parallel()
+				if batchStory(many, &m)(t) == nil {
+					t.Error("no test has seen it")
+				}
+			})
+		}
+	}
+}
+
 // batchStory delivers letters, each twice, crashes wherever that makes a
 // difference, and delivers them once more.
-func batchStory(m *mutant) func(t testing.TB) error {
+func batchStory(many int, m *mutant) func(t testing.TB) error {
 	return func(t testing.TB) error {
 		deliver := func(f *faultfs.FS) (acknowledged []string, err error) {
 			d := disk{f.Root()}
@@ -68,6 +82,7 @@ func batchStory(m *mutant) func(t testing.TB) error {
 			}
 			defer i.Close()
 			p := pairs{i.Batch()}
+			p.batch.many = many
 			for n := range 2 * inboxLetters {
 				text := letter(n / 2)
 				if err := p.Deliver(t.Context(), alice, maildrop.Incoming{Key: fmt.Sprint(n / 2)}, strings.NewReader(text)); err != nil {
@@ -166,11 +181,26 @@ func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
 // are there once.
 func TestBatchSyncFails(t *testing.T) {
 	t.Parallel()
+	t.Run("of new, file by file", func(t *testing.T) { syncFails(t, manyShare, faultfs.SyncDir, "/new") })
+	t.Run("of new, disk", func(t *testing.T) { syncFails(t, 1, faultfs.SyncDir, "/new") })
+	t.Run("of the disk", func(t *testing.T) { syncFails(t, 1, faultfs.SyncDisk, "/tmp") })
+	t.Run("and a move", func(t *testing.T) { syncFails(t, 1, faultfs.Move, "") })
+}
+
+func syncFails(t *testing.T, many int, kind faultfs.Kind, path string) {
 	f := inboxDisk(t)()
 	b := disk{f.Root()}.mustInbox(t).Batch()
+	b.many = many
+	if err := b.Deliver(t.Context(), "", maildrop.Incoming{Key: "first"}, strings.NewReader(letter(9))); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Sync(); err != nil {
+		t.Fatal(err)
+	}
 	arm := false
 	f.FailWhen(func(op faultfs.Op) error {
-		if arm && op.Kind == faultfs.SyncDir && strings.HasSuffix(op.Path, "/new") {
+		if arm && op.Kind == kind && strings.HasSuffix(op.Path, path) {
+			arm = kind != faultfs.Move
 			return syscall.EIO
 		}
 		return nil

@@ -30,23 +30,41 @@ func (s *Store) Deliver(ctx context.Context, account string, in maildrop.Incomin
 	t, err := s.openInbox(d, path)
 	if err == nil {
 		defer t.close()
-		err = s.deliverOnce(ctx, d, t, in, r, func(name string) error { return s.arrived(d, t, name) })
+		err = s.deliverOnce(ctx, d, t, in, r, s.straight(d, t))
 	}
 	return noRoom(err)
 }
 
-// deliverOnce delivers unless a message with the key of in is there. Before
-// anybody else can take it for delivered, arrived is called with its name.
-func (s *Store) deliverOnce(ctx context.Context, d *drop, t *target, in maildrop.Incoming, r io.Reader, arrived func(name string) error) error {
+// route says how a message that has been written to tmp gets into new.
+type route struct {
+	// shared says that its file is synced with others, if it is small.
+	shared bool
+	// move moves it, if its file is synced, or sees to both.
+	move func(tmp, name string, synced bool) error
+}
+
+// straight is the route on which everything is durable at once.
+func (s *Store) straight(d *drop, t *target) route {
+	return route{move: func(tmp, name string, _ bool) error {
+		if err := t.tmp.Move(tmp, t.new, name); err != nil {
+			return err
+		}
+		return s.arrived(d, t, name)
+	}}
+}
+
+// deliverOnce delivers by a route unless a message with the key of in is there.
+// Nobody else can take it for delivered before it has moved.
+func (s *Store) deliverOnce(ctx context.Context, d *drop, t *target, in maildrop.Incoming, r io.Reader, by route) error {
 	if in.Key == "" {
-		return s.deliver(ctx, d, t, in, random(), r, arrived)
+		return s.deliver(ctx, d, t, in, random(), r, by)
 	}
 	last := keyName(in.Key)
 	mine, err := s.claim(ctx, d, t, last)
 	if err != nil || mine == nil {
 		return err
 	}
-	err = s.deliver(ctx, d, t, in, last, r, arrived)
+	err = s.deliver(ctx, d, t, in, last, r, by)
 	d.inbox.mu.Lock()
 	defer d.inbox.mu.Unlock()
 	if err != nil {
@@ -120,9 +138,9 @@ func (d *drop) loadKeys(ctx context.Context, t *target) error {
 
 // deliver delivers. last is the last part of the unique name, which is made
 // when the message is complete: that is when it arrives.
-func (s *Store) deliver(ctx context.Context, d *drop, t *target, in maildrop.Incoming, last string, r io.Reader, arrived func(name string) error) error {
+func (s *Store) deliver(ctx context.Context, d *drop, t *target, in maildrop.Incoming, last string, r io.Reader, by route) error {
 	tmp := s.names.next(time.Now(), random())
-	c, err := s.writeTmp(ctx, t, tmp, in.Time, r)
+	c, synced, err := s.writeTmp(ctx, t, tmp, in.Time, r, by.shared)
 	if err != nil {
 		return err
 	}
@@ -137,13 +155,12 @@ func (s *Store) deliver(ctx context.Context, d *drop, t *target, in maildrop.Inc
 		err = s.importUID(ctx, d, t, uidRec{kindUnique, in.UID, unique})
 	}
 	if err == nil {
-		err = t.tmp.Move(tmp, t.new, name)
+		err = by.move(tmp, name, synced)
 	}
 	if err != nil {
 		t.tmp.Remove(tmp)
-		return err
 	}
-	return arrived(name)
+	return err
 }
 
 // arrived makes durable that a message is in new.
@@ -156,11 +173,15 @@ func (s *Store) arrived(d *drop, t *target, name string) error {
 	return err
 }
 
-// writeTmp writes the message to the file name in tmp, durably.
-func (s *Store) writeTmp(ctx context.Context, t *target, name string, at time.Time, r io.Reader) (c counter, err error) {
+// maxShared is how many octets a file has at most that is synced with others.
+const maxShared = 1 << 20
+
+// writeTmp writes the message to the file name in tmp, and syncs it, unless it
+// is to share the sync with others.
+func (s *Store) writeTmp(ctx context.Context, t *target, name string, at time.Time, r io.Reader, shared bool) (c counter, synced bool, err error) {
 	f, err := t.tmp.Create(name, filePerm)
 	if err != nil {
-		return c, err
+		return c, false, err
 	}
 	// As long as the file is locked, no sweep takes it for a leftover.
 	if _, err = f.TryLock(); err == nil {
@@ -169,13 +190,13 @@ func (s *Store) writeTmp(ctx context.Context, t *target, name string, at time.Ti
 	if err == nil && !at.IsZero() {
 		err = f.SetModTime(at)
 	}
-	if err == nil {
+	if synced = !shared || c.bytes > maxShared; err == nil && synced {
 		err = f.Sync()
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		t.tmp.Remove(name)
 	}
-	return c, err
+	return c, synced, err
 }
 
 // copy writes what r gives to f, with the line ends in which it is stored.

@@ -77,9 +77,7 @@ func OpenInbox(o InboxOptions) (*Inbox, error) {
 func (i *Inbox) Deliver(ctx context.Context, _ string, in maildrop.Incoming, r io.Reader) error {
 	in.UID = ""
 	return i.use(func(d *drop, t *sharedTarget) error {
-		return i.store.deliverOnce(ctx, d, t.target, in, r, func(name string) error {
-			return i.store.arrived(d, t.target, name)
-		})
+		return i.store.deliverOnce(ctx, d, t.target, in, r, i.store.straight(d, t.target))
 	})
 }
 

@@ -9,6 +9,7 @@ import (
 // mutant is what a store of the tests does wrong.
 type mutant struct {
 	noFileSync bool
+	noDiskSync bool
 	noDirSync  string // the name of the directory; "*": all
 	noSync     string // the name of the file
 	noRecord   bool   // a commit is not written to the journal
@@ -72,6 +73,13 @@ func (d *mutantDir) Sync() error {
 		return nil
 	}
 	return d.under.Sync()
+}
+
+func (d *mutantDir) SyncDisk() error {
+	if d.m.noDiskSync {
+		return nil
+	}
+	return d.under.SyncDisk()
 }
 
 // mutantFile is a file of a mutant.
