@@ -4,9 +4,10 @@ STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 PORTABLE    := ./maildrop/... ./pop3/... ./pop3client/... ./pop3server/... ./pop3test/... ./sasl/... ./internal/fetch/...
 FUZZTIME    ?= 10s
 STRIKES     ?= 600
+FOR         ?= 30m
 BENCHFLAGS  ?= -write
 
-.PHONY: help test race lint cross fuzz interop prove-fetch prove-timing sign-in bench
+.PHONY: help test race lint cross fuzz interop prove prove-fetch prove-timing sign-in bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' $(MAKEFILE_LIST)
@@ -44,7 +45,11 @@ fuzz: ## run each fuzz target for FUZZTIME
 
 interop: ## run other people's clients and servers; installs them, needs Debian and root
 	test/interop/install
-	cd test/interop && go test -tags interop -count 1 -timeout 15m
+	go test -tags interop -count 1 -timeout 15m -p 1 ./test/...
+
+prove: ## go on with every campaign FOR a time into docs/PROOF.md and its ledger; needs Debian and root
+	test/interop/install
+	go run ./test/prove -for $(FOR)
 
 prove-fetch: ## kill fetchers STRIKES times in each mode into docs/EXACTLY-ONCE.md; takes an hour or two, needs Debian and root
 	test/interop/install

@@ -1,0 +1,15 @@
+package main
+
+import (
+	"slices"
+
+	"github.com/postwain/postwain/test/campaign"
+	"github.com/postwain/postwain/test/storm"
+)
+
+// campaigns are those of all rigs, in the order of the page.
+func campaigns() []campaign.Campaign {
+	return slices.Concat(
+		storm.Campaigns(),
+	)
+}
