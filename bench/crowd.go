@@ -17,6 +17,11 @@ const (
 	manyAccounts = 100 // accounts that are fetched in one run
 	manyServers  = 10  // links that they lie behind
 	perMany      = 20  // messages of each but one
+
+	// rateOfLinks is what a connection over these links carries in a second.
+	// Without it the processors of one machine, which plays all servers and
+	// all links besides, are what the run waits for.
+	rateOfLinks = 8 << 20
 )
 
 // crowd is many mailboxes behind several links, one much fuller than the
@@ -41,6 +46,7 @@ func (b *bed) newCrowd(fullest *box) (_ *crowd, err error) {
 		if err != nil {
 			return nil, err
 		}
+		link.Narrow(rateOfLinks)
 		c.links = append(c.links, link)
 	}
 	for i := range manyAccounts {

@@ -111,17 +111,19 @@ came was compared with it. The round trip is that of a link that passes every
 octet on half of it later, in either direction, and is not slower for that. The
 plain loop is what the disk allows: a Go program that has the same messages in
 memory writes each to a file, syncs it and renames it, %d at a time, and in the
-end syncs the directory. It runs alone, with both processors for itself, and
+end syncs the directory. Postwain, too, writes many files before it syncs, but then
+has the disk synced once for all of them (syncfs). The loop runs alone, with both processors for itself, and
 while the same mail comes over the same link from the same Dovecot to a client
 that throws it away. fetchmail, which hands the mail to Dovecot by LMTP, and getmail6
 fetch %d messages; their times are multiplied by %d. mpop syncs each file and no
 directory.
-The accounts are %d with %d messages each and one with %d, behind %d links.
+The accounts are %d with %d messages each and one with %d, behind %d links
+whose connections carry %d MB a second.
 Memory is the most of resident memory.
 
 | %s |
 |%s
-`, fetchRounds, loopWorkers, perSmall, perBig/perSmall, manyAccounts-1, perMany, perBig, manyServers,
+`, fetchRounds, loopWorkers, perSmall, perBig/perSmall, manyAccounts-1, perMany, perBig, manyServers, rateOfLinks>>20,
 		strings.Join(fetchColumns, " | "), strings.Repeat("---|", len(fetchColumns)))
 	for _, c := range r.rows {
 		fmt.Fprintf(&b, "| %s |\n", strings.Join(r.cells(c), " | "))

@@ -32,7 +32,7 @@ type Options struct {
 	// State is where the journals are, one file for each mailbox. While a
 	// mailbox is fetched, its journal is locked against other fetchers.
 	State fsx.Dir
-	// Parallel is how many accounts are at work at a time. 0: 20.
+	// Parallel is how many accounts are at work at a time. 0: 40.
 	Parallel int
 	// PerHost is how many of one host. 0: 4.
 	PerHost int
@@ -58,7 +58,7 @@ type Fetcher struct {
 // New returns a Fetcher.
 func New(o Options) *Fetcher {
 	if o.Parallel <= 0 {
-		o.Parallel = 20
+		o.Parallel = 40
 	}
 	if o.PerHost <= 0 {
 		o.PerHost = 4

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,6 +35,7 @@ type Link struct {
 	to    string
 	l     net.Listener
 	wg    sync.WaitGroup
+	rate  atomic.Int64 // octets a second in each direction of a connection; 0: as many as come
 
 	mu     sync.Mutex
 	open   map[net.Conn]struct{}
@@ -68,6 +70,10 @@ func (k *Link) Cut(side Direction, after int64) {
 	defer k.mu.Unlock()
 	k.passed, k.armed, k.side, k.after = [2]int64{}, true, side, after
 }
+
+// Narrow lets each connection pass no more than rate octets a second in either
+// direction from now on.
+func (k *Link) Narrow(rate int64) { k.rate.Store(rate) }
 
 // Disarm takes back a cut that has not come, and reports whether it has.
 func (k *Link) Disarm() (cut bool) {
@@ -197,7 +203,15 @@ var errCut = errors.New("rig: the link is cut")
 func (k *Link) deliver(side Direction, to io.Writer, queue <-chan piece, spare chan<- []byte) error {
 	clock := time.NewTimer(0)
 	defer clock.Stop()
+	var free time.Time // when the last piece has left the narrow
 	for p := range queue {
+		if rate := k.rate.Load(); rate > 0 {
+			if free.Before(p.due) {
+				free = p.due
+			}
+			free = free.Add(time.Duration(len(p.data)) * time.Second / time.Duration(rate))
+			p.due = free
+		}
 		if wait := time.Until(p.due); wait > 0 {
 			clock.Reset(wait)
 			<-clock.C

@@ -111,3 +111,22 @@ func TestLinkDelay(t *testing.T) {
 		}
 	}
 }
+
+// A narrow link takes its time for many octets, and not for few.
+func TestLinkNarrow(t *testing.T) {
+	t.Parallel()
+	k := newLink(t, 0)
+	k.Narrow(1 << 20)
+	for n, least := range map[int]time.Duration{1: 0, 512 << 10: time.Second / 2} {
+		data := bytes.Repeat([]byte("x"), n)
+		begin := time.Now()
+		got, err := exchange(t, k, data)
+		took := time.Since(begin)
+		if err != nil || !bytes.Equal(got, data) {
+			t.Errorf("%d of %d octets came back, %v", len(got), n, err)
+		}
+		if took < least || took > least+5*time.Second {
+			t.Errorf("%d octets took %v, at least %v were wanted", n, took, least)
+		}
+	}
+}
