@@ -164,7 +164,7 @@ func (c *conn) startTLS(ctx context.Context) bool {
 		c.stop(err)
 		return false
 	}
-	if !c.handshake() {
+	if !c.arrive(c.handshake) {
 		return false
 	}
 	c.open()

@@ -20,9 +20,10 @@ import (
 // What conn.state holds when it is not the time since when the connection has
 // been waiting for input, which is positive.
 const (
-	busy      = 0 // inside a command, or before the greeting
+	busy      = 0 // inside a command
 	takenOver = -1
 	goingDown = -2
+	arriving  = -3 // before the greeting or in a handshake: nothing is lost with it
 )
 
 var errNotPOP3 = errors.New("pop3server: client does not speak POP3")
@@ -69,22 +70,7 @@ func (c *conn) serve(ctx context.Context) {
 
 // start learns who is there, makes the session and greets.
 func (c *conn) start(ctx context.Context) bool {
-	limit := c.began.Add(c.opt.LoginTimeout)
-	c.wire.limit = limit
-	c.wire.SetReadDeadline(limit) // the address may be behind a PROXY header
-	p := &c.sum.Peer
-	if !p.Remote.IsValid() {
-		p.Remote = addrPort(c.wire.RemoteAddr())
-	}
-	if !p.Local.IsValid() {
-		p.Local = addrPort(c.wire.LocalAddr())
-	}
-	p.Secure = p.Secure || p.TLS != nil || c.opt.InsecureAuth || p.Remote.Addr().IsLoopback() ||
-		!p.Remote.IsValid() && isUnix(c.wire.RemoteAddr())
-	if f := c.opt.Trace.SessionStart; f != nil {
-		f(*p)
-	}
-	if c.opt.Implicit && p.TLS == nil && !c.handshake() || !c.preface(ctx, limit) {
+	if !c.arrive(func() bool { return c.meet(ctx) }) {
 		return false
 	}
 	c.open()
@@ -100,6 +86,41 @@ func (c *conn) start(ctx context.Context) bool {
 	}
 	c.out.End()
 	return true
+}
+
+// arrive runs what talks to a client that is nobody yet. A server that shuts
+// down does not wait for it.
+func (c *conn) arrive(talk func() bool) bool {
+	c.state.Store(arriving)
+	if c.srv.draining.Load() {
+		c.end(goingDown, 0)
+	}
+	ok := talk()
+	if !c.state.CompareAndSwap(arriving, busy) {
+		c.sum.Reason, c.sum.Err = ReasonShutdown, nil // whatever it was that the cut broke
+		return false
+	}
+	return ok
+}
+
+// meet learns who is there, up to the greeting.
+func (c *conn) meet(ctx context.Context) bool {
+	limit := c.began.Add(c.opt.LoginTimeout)
+	c.wire.limit = limit
+	c.wire.SetReadDeadline(limit) // the address may be behind a PROXY header
+	p := &c.sum.Peer
+	if !p.Remote.IsValid() {
+		p.Remote = addrPort(c.wire.RemoteAddr())
+	}
+	if !p.Local.IsValid() {
+		p.Local = addrPort(c.wire.LocalAddr())
+	}
+	p.Secure = p.Secure || p.TLS != nil || c.opt.InsecureAuth || p.Remote.Addr().IsLoopback() ||
+		!p.Remote.IsValid() && isUnix(c.wire.RemoteAddr())
+	if f := c.opt.Trace.SessionStart; f != nil {
+		f(*p)
+	}
+	return (!c.opt.Implicit || p.TLS != nil || c.handshake()) && c.preface(ctx, limit)
 }
 
 // preface runs what comes before the greeting.
@@ -173,9 +194,13 @@ func (c *conn) Read(p []byte) (int, error) {
 }
 
 // end ends a connection that has been waiting for input for that long, from
-// another goroutine. It reports whether it did.
+// another goroutine. It reports whether it did. One that is arriving is cut.
 func (c *conn) end(why int64, after time.Duration) bool {
 	since := c.state.Load()
+	if since == arriving && why == goingDown && c.state.CompareAndSwap(arriving, why) {
+		c.wire.Close()
+		return true
+	}
 	if since <= busy || time.Since(c.srv.began)-time.Duration(since) < after {
 		return false
 	}

@@ -108,3 +108,38 @@ func TestCancelledOften(t *testing.T) {
 		}
 	})
 }
+
+// A server that shuts down waits for nobody who has not said who he is: not in
+// a handshake, on a port of TLS or behind STLS, and not before the greeting.
+func TestShutdownCutsWhoIsArriving(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		change func(*rig)
+		script string
+	}{
+		"a silent client of implicit TLS": {func(r *rig) { r.withTLS(); r.opt.Implicit = true }, ""},
+		"half a preface":                  {func(r *rig) { r.opt.Preface = ticket }, "tick"},
+		"silence behind STLS":             {func(r *rig) { r.withTLS() }, "STLS\r\n"},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, c.change)
+			client := r.dial(loopback)
+			defer client.Close()
+			r.send(client, c.script)
+			if c.script == "STLS\r\n" {
+				r.expect(client, "++")
+			}
+			synctest.Wait()
+			began := time.Now()
+			if err := r.srv.Shutdown(t.Context()); err != nil {
+				t.Errorf("%s: Shutdown returned %v", name, err)
+			}
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("%s: Shutdown took %v", name, took)
+			}
+			if s := r.lastEnd(); s.Reason != pop3server.ReasonShutdown || s.Err != nil {
+				t.Errorf("%s: %+v", name, s)
+			}
+		})
+	}
+}
