@@ -167,7 +167,7 @@ func TestManyAccounts(t *testing.T) {
 				perHost[host]--
 			case e.Kind == Connected && !at[e.Account]:
 				at[e.Account] = true
-				if perHost[host]++; perHost[host] > 4 || len(at) > 20 {
+				if perHost[host]++; perHost[host] > 4 || len(at) > 40 {
 					t.Errorf("%d accounts at once, %d at %s", len(at), perHost[host], host)
 				}
 			}
