@@ -215,7 +215,10 @@ func (s *Store) settle(path string) error {
 		return err
 	}
 	defer f.close()
-	for _, cur := range []bool{false, true} {
+	// cur first: where another program moved a message to it before the message
+	// was removed, new gives up the old name for good only once cur has had
+	// the other one.
+	for _, cur := range []bool{true, false} {
 		dir, err := f.sub(cur)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

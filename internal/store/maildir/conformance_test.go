@@ -53,7 +53,7 @@ func (d disk) options() (Options, error) {
 		return Options{}, err
 	}
 	state, err := d.root.Dir("state")
-	return Options{Root: mail, State: state, Template: "%d/%n", half: 4 * blockSize}, err
+	return Options{Root: mail, State: state, Template: "%d/%n", JournalHalf: 4 * blockSize}, err
 }
 
 func (d disk) open(change ...func(*Options)) (*Store, error) {

@@ -130,6 +130,13 @@ var stories = []plot{
 		x.quit(alice)
 		x.stop()
 	}},
+	{"removed after another program has moved it", 0, func(x *story, f *faultfs.FS) {
+		x.start(f)
+		x.deliver(alice, maildrop.Incoming{}, 1)
+		x.do(func() error { return seen(f.Foreign()) })
+		x.quit(alice, 0)
+		x.stop()
+	}},
 	{"many commits", 0, func(x *story, f *faultfs.FS) {
 		x.start(f)
 		for n := range 12 { // the journal turns several times
@@ -139,7 +146,7 @@ var stories = []plot{
 		x.stop()
 	}},
 	{"spilled commit", 60, func(x *story, f *faultfs.FS) {
-		x.start(f, func(o *Options) { o.half = 2 * blockSize })
+		x.start(f, func(o *Options) { o.JournalHalf = 2 * blockSize })
 		for n := range 80 {
 			x.deliver(alice, maildrop.Incoming{}, n)
 		}
@@ -249,4 +256,35 @@ func TestMutants(t *testing.T) {
 			}
 		})
 	}
+}
+
+// seen moves alice's new messages to cur, as another program does.
+func seen(root fsx.Dir) error {
+	at := func(names ...string) fsx.Dir {
+		d := root
+		for _, name := range names {
+			if d == nil {
+				return nil
+			}
+			d, _ = d.Dir(name)
+		}
+		return d
+	}
+	from, to := at("mail", "example.org", "alice", "new"), at("mail", "example.org", "alice", "cur")
+	if from == nil || to == nil {
+		return errors.New("no Maildir of alice")
+	}
+	var names []string
+	for name, err := range from.Names() {
+		if err != nil {
+			return err
+		}
+		names = append(names, strings.Clone(name))
+	}
+	for _, name := range names {
+		if err := from.Move(name, to, name+":2,S"); err != nil {
+			return err
+		}
+	}
+	return nil
 }

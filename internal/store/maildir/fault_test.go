@@ -113,7 +113,7 @@ func TestFullDisk(t *testing.T) {
 func TestFullDiskBigCommit(t *testing.T) {
 	t.Parallel()
 	f := emptyDisk(t)()
-	s := disk{f.Root()}.mustOpen(t, func(o *Options) { o.half = 2 * blockSize })
+	s := disk{f.Root()}.mustOpen(t, func(o *Options) { o.JournalHalf = 2 * blockSize })
 	all := make([]int, 100)
 	for n := range all {
 		all[n] = n

@@ -45,8 +45,11 @@ type Options struct {
 	UIDLFormat string
 	// Log takes what an operator should know. Nil: nobody does.
 	Log *slog.Logger
+	// JournalHalf is the size of each of the two halves of a commit journal
+	// that is made, in octets, a multiple of 4096. When one is full, the
+	// Maildirs in it are synced. 0: 4 MiB.
+	JournalHalf int64
 
-	half    int64  // of the commit journal; 0: defaultHalf
 	pid     int    // 0: this process
 	counted func() // for tests: a message was read for its size
 }
@@ -79,8 +82,8 @@ func Open(o Options) (*Store, error) {
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)
 	}
-	if o.half == 0 {
-		o.half = defaultHalf
+	if o.JournalHalf == 0 {
+		o.JournalHalf = defaultHalf
 	}
 	if o.pid == 0 {
 		o.pid = os.Getpid()
@@ -115,7 +118,7 @@ func (s *Store) openState() error {
 	if s.notes, err = fsx.MakeDirs(s.opts.State, dirPerm, "uids"); err != nil {
 		return fmt.Errorf("maildir: state directory: %w", err)
 	}
-	s.journal, err = openJournal(context.Background(), s.opts.State, s.opts.half, s, s.opts.Log)
+	s.journal, err = openJournal(context.Background(), s.opts.State, s.opts.JournalHalf, s, s.opts.Log)
 	return err
 }
 
