@@ -64,7 +64,7 @@ var rooms = []struct{ room, may string }{
 	{"test/prove", "test/campaign test/differential test/powercut test/model test/simulation test/inject test/swarm test/storm"},
 	{"test/differential", "test/campaign test/rig maildrop maildrop/memdrop pop3 pop3server sasl internal/store/* internal/fsx internal/listen"},
 	{"test/powercut", "test/campaign test/rig maildrop internal/fsx internal/store/* internal/fetch"},
-	{"test/model", "test/campaign maildrop internal/fsx internal/fsx/faultfs internal/store/* internal/fetch internal/fetch/sink internal/fetch/sink/* internal/auth/linefile internal/auth/passwdfile internal/auth/apppassword"},
+	{"test/model", "test/campaign maildrop maildrop/* internal/fsx internal/fsx/faultfs internal/store/* internal/fetch internal/fetch/sink internal/fetch/sink/* internal/auth/linefile internal/auth/passwdfile internal/auth/apppassword"},
 	{"test/simulation", "test/campaign maildrop maildrop/memdrop pop3 pop3server pop3client sasl internal/testkit internal/fsx internal/fsx/faultfs internal/store/* internal/lmtp internal/fetch internal/fetch/sink internal/fetch/sink/* internal/dot"},
 	{"test/inject", "test/campaign test/rig pop3client maildrop"},
 	{"test/swarm", "test/campaign test/rig pop3client"},

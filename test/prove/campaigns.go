@@ -4,12 +4,14 @@ import (
 	"slices"
 
 	"github.com/postwain/postwain/test/campaign"
+	"github.com/postwain/postwain/test/model"
 	"github.com/postwain/postwain/test/storm"
 )
 
 // campaigns are those of all rigs, in the order of the page.
 func campaigns() []campaign.Campaign {
 	return slices.Concat(
+		model.Campaigns(),
 		storm.Campaigns(),
 	)
 }
