@@ -22,7 +22,7 @@ func Campaigns() []campaign.Campaign {
 }
 
 const (
-	tales  = 60 // of a batch
+	tales  = 15 // of a batch
 	points = 12 // at which one is crashed
 	disks  = 24 // that each crash may leave
 	depth  = 5  // of crashes in the recovery from a crash
