@@ -27,6 +27,9 @@ import (
 // tells nothing.
 var errRefused = fmt.Errorf("passwdfile: %w", sasl.ErrRefused)
 
+// errNoUser is made beforehand: to make it takes longer than to find a name.
+var errNoUser = fmt.Errorf("passwdfile: %w", sasl.ErrNoUser)
+
 // Options are the choices of Open. The zero value is usual.
 type Options struct {
 	// Report is told, once for each change of the file, that it cannot be used
@@ -201,7 +204,7 @@ func (f *File) Lookup(_ context.Context, name string) (account string, err error
 		u = f.fresh().find(name)
 	}
 	if u == nil {
-		return "", fmt.Errorf("passwdfile: %w", sasl.ErrNoUser)
+		return "", errNoUser
 	}
 	return u.account, nil
 }
@@ -213,7 +216,7 @@ func (f *File) Fields(_ context.Context, account string) (map[string]string, err
 	if u := f.current().find(account); u != nil {
 		return u.fields, nil
 	}
-	return nil, fmt.Errorf("passwdfile: %w", sasl.ErrNoUser)
+	return nil, errNoUser
 }
 
 // Version returns a number that changes when the line of name does. For a name
