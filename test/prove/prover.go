@@ -132,7 +132,10 @@ func (p *prover) tryMutants(ctx context.Context, c campaign.Campaign) error {
 		if err != nil {
 			return fmt.Errorf("mutant %q: %w", m.Name, err)
 		}
-		e := entry{Campaign: c.Name, Mutant: m.Name, Count: r.Count, Findings: r.Findings}
+		e := entry{Campaign: c.Name, Mutant: m.Name, Count: r.Count}
+		if len(r.Findings) > 0 { // that there is one is what counts
+			e.Findings = []string{fmt.Sprintf("%.200s", r.Findings[0])}
+		}
 		if err := p.note(e, began); err != nil {
 			return err
 		}
