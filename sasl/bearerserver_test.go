@@ -61,6 +61,9 @@ func oauthBearerAttempts() []bearerAttempt {
 		{"scheme in capitals", "n,a=alice,\x01auth=BEARER hush\x01\x01", "alice hush", "alice", nil},
 		{"lies of host and port", "n,a=alice,\x01host=\x01port=x\x01auth=Bearer hush\x01\x01", "alice hush", "alice", nil},
 		{"unknown field", "n,a=alice,\x01x=a=b\x01auth=Bearer hush\x01\x01", "alice hush", "alice", nil},
+		{"name in a field", "n,,\x01user=alice\x01auth=Bearer hush\x01\x01", "alice hush", "alice", nil},
+		{"name in both", "n,a=alice,\x01user=alice\x01auth=Bearer hush\x01\x01", "alice hush", "alice", nil},
+		{"another's name in a field", "n,,\x01user=bob\x01auth=Bearer hush\x01\x01", "bob hush", "", refused},
 		{"long token", "n,a=alice," + f + strings.Repeat("t", 8000) + "\x01\x01", "alice " + strings.Repeat("t", 8000), "alice", nil},
 
 		{"wrong token", "n,a=alice," + f + "hus\x01\x01", "alice hus", "", refused},
@@ -71,6 +74,8 @@ func oauthBearerAttempts() []bearerAttempt {
 		{"long name", "n,a=" + strings.Repeat("n", 256) + "," + f + "hush\x01\x01", "", "", refused},
 
 		{"channel binding", "p=tls-exporter,a=alice," + f + "hush\x01\x01", "", "", malformed},
+		{"two names", "n,a=alice,\x01user=bob\x01auth=Bearer hush\x01\x01", "", "", malformed},
+		{"NUL in a field's name", "n,,\x01user=ali\x00ce\x01auth=Bearer hush\x01\x01", "", "", malformed},
 		{"two tokens", "n,a=alice,\x01auth=Bearer hush\x01auth=Bearer odd\x01\x01", "", "", malformed},
 		{"empty and token", "n,a=alice,\x01auth=\x01auth=Bearer hush\x01\x01", "", "", malformed},
 		{"other scheme", "n,a=alice,\x01auth=Basic hush\x01\x01", "", "", malformed},

@@ -1,6 +1,7 @@
 package sasl
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -9,7 +10,8 @@ import (
 
 // NewOAUTHBEARER returns the server's side of OAUTHBEARER (RFC 7628), with or
 // without an initial response. tokens are asked for the token and the name in
-// the GS2 header, which may be empty; the host and the port are not looked at.
+// the GS2 header, or in a field user as XOAUTH2 has it; both may be empty. The
+// host and the port are not looked at.
 //
 // Who is refused is told so in a challenge, {"status":"invalid_token",…}, and
 // then, whatever the answer is, by ErrRefused (RFC 7628 §3.2.3). An outage of
@@ -28,11 +30,17 @@ func parseOAUTHBEARER(message string) (user, token string, err error) {
 	if h.flag == 'p' || !ok {
 		return "", "", fmt.Errorf("sasl: %w: OAUTHBEARER has no channel binding, and fields behind its header", ErrMalformed)
 	}
-	_, token, err = bearerFields(fields)
-	if err == nil && h.authzid != "" {
-		err = checkUser(h.authzid)
+	user, token, err = bearerFields(fields)
+	switch {
+	case err != nil:
+		return "", "", err
+	case h.authzid != "" && user != "" && user != h.authzid:
+		return "", "", fmt.Errorf("sasl: %w: OAUTHBEARER has two names", ErrMalformed)
 	}
-	return h.authzid, token, err
+	if user = cmp.Or(h.authzid, user); user != "" {
+		err = checkUser(user)
+	}
+	return user, token, err
 }
 
 type oauthBearerClient struct {

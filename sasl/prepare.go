@@ -46,11 +46,7 @@ func PrepareUser(name string) (string, error) {
 // spellings of one character. What the profile forbids, such as octets that
 // are not UTF-8, is returned as it is: old passwords in Latin-1 stay valid.
 func PreparePassword(password string) string {
-	ascii := true
-	for i := range len(password) {
-		ascii = ascii && ' ' <= password[i] && password[i] <= '~'
-	}
-	if ascii || !utf8.ValidString(password) {
+	if isASCIIText(password) || !utf8.ValidString(password) {
 		return password
 	}
 	if p, err := precis.OpaqueString.String(password); err == nil {
@@ -78,4 +74,14 @@ func EqualNames(a, b string) bool {
 		}
 	}
 	return true
+}
+
+// isASCIIText reports whether password is what no preparation changes. It looks
+// at all of it in any case.
+func isASCIIText(password string) bool {
+	ascii := true
+	for i := range len(password) {
+		ascii = ascii && ' ' <= password[i] && password[i] <= '~'
+	}
+	return ascii
 }

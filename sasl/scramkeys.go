@@ -70,6 +70,11 @@ func NewSCRAMKeys(hash SCRAMHash, password string, salt []byte, iterations int) 
 		iterations = defaultIterations
 	}
 	k := SCRAMKeys{hash: hash, iterations: iterations, salt: salt}
+	if isASCIIText(password) {
+		// SASLprep changes nothing, and looks at each character in tables: who
+		// measures would know how many there are.
+		return k.derive(password)
+	}
 	client, err := k.hasher().NewClient("", password, "")
 	if err != nil { // it may say something of the password
 		return k.derive(password)

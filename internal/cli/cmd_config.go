@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/postwain/postwain/internal/config"
+	"github.com/postwain/postwain/internal/daemon"
 )
 
 const configHelp = `postwain config check FILE
@@ -24,8 +25,12 @@ func (e Env) config() error {
 	if len(rest) != 2 || rest[0] != "check" {
 		return usagef("write: postwain config check FILE")
 	}
-	if _, err := config.LoadFor(config.Either, rest[1]); err != nil {
+	c, err := config.LoadFor(config.Either, rest[1])
+	if err != nil {
 		return err
+	}
+	if err := daemon.Check(c); err != nil {
+		return config.Problems{{File: rest[1], Text: err.Error()}}
 	}
 	_, err = fmt.Fprintf(e.Stdout, "%s: ok\n", rest[1])
 	return err

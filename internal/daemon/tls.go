@@ -149,16 +149,22 @@ func (d *Daemon) exchangeTLS(ctx context.Context, c *config.Config) error {
 // checkLegacy keeps old TLS from where everybody is, and finds out whether old
 // clients could use the certificate.
 func checkLegacy(c *config.Config) error {
+	wrong := []error{Check(c)}
+	for _, l := range c.Listen {
+		if all := pairs(c); l.Legacy && len(all) > 0 {
+			wrong = append(wrong, listen.CheckLegacyPairs(all))
+		}
+	}
+	return errors.Join(wrong...)
+}
+
+// Check finds what a daemon would not begin with, as far as c alone tells it:
+// old TLS at an address that may be public. No file or address is opened.
+func Check(c *config.Config) error {
 	var wrong []error
 	for _, l := range c.Listen {
-		if !l.Legacy {
-			continue
-		}
-		if l.Addr.Network == "tcp" {
+		if l.Legacy && l.Addr.Network == "tcp" {
 			wrong = append(wrong, listen.CheckLegacyAddress(l.Addr.Address, l.LegacyPublic))
-		}
-		if all := pairs(c); len(all) > 0 {
-			wrong = append(wrong, listen.CheckLegacyPairs(all))
 		}
 	}
 	return errors.Join(wrong...)
