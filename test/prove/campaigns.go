@@ -6,6 +6,7 @@ import (
 	"github.com/postwain/postwain/test/campaign"
 	"github.com/postwain/postwain/test/model"
 	"github.com/postwain/postwain/test/storm"
+	"github.com/postwain/postwain/test/swarm"
 )
 
 // campaigns are those of all rigs, in the order of the page.
@@ -13,5 +14,6 @@ func campaigns() []campaign.Campaign {
 	return slices.Concat(
 		model.Campaigns(),
 		storm.Campaigns(),
+		swarm.Campaigns(),
 	)
 }
