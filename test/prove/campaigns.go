@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/postwain/postwain/test/campaign"
+	"github.com/postwain/postwain/test/inject"
 	"github.com/postwain/postwain/test/model"
 	"github.com/postwain/postwain/test/storm"
 	"github.com/postwain/postwain/test/swarm"
@@ -13,6 +14,7 @@ import (
 func campaigns() []campaign.Campaign {
 	return slices.Concat(
 		model.Campaigns(),
+		inject.Campaigns(),
 		storm.Campaigns(),
 		swarm.Campaigns(),
 	)

@@ -1,0 +1,187 @@
+package inject
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/postwain/postwain/test/campaign"
+	"github.com/postwain/postwain/test/rig"
+)
+
+// Campaigns are the ends of a server in the middle of its work.
+func Campaigns() []campaign.Campaign {
+	return []campaign.Campaign{
+		{
+			Name: "kills of the server", Unit: "kills", Target: 10_000, Needs: needs,
+			Run:     trial{ends: 40, end: kill}.run,
+			Mutants: mutants(),
+		},
+		{
+			Name: "stops of the server", Unit: "stops", Target: 1000, Needs: needs,
+			Run:     trial{ends: 20, end: stop}.run,
+			Mutants: []campaign.Mutant{{Name: "a message is lost", Run: trial{ends: 10, end: stop, harm: lose}.once}},
+		},
+	}
+}
+
+func needs() error {
+	if os.Geteuid() != 0 {
+		return errors.New("root, so that the mail belongs to its own user")
+	}
+	return nil
+}
+
+// accounts that are served, and who delivers to each.
+const (
+	accounts   = 4
+	deliverers = 1
+)
+
+// trial has a server work and end, again and again.
+type trial struct {
+	ends int
+	end  func(*rig.Postwain, *rand.Rand) error
+	harm func(maildir string) error // a mutant: what the disk does then; nil: nothing
+}
+
+func kill(p *rig.Postwain, _ *rand.Rand) error { return p.Kill() }
+
+// stop asks for an end, and before that now and then for a reload.
+func stop(p *rig.Postwain, random *rand.Rand) error {
+	if random.IntN(2) == 0 {
+		if err := p.Signal(syscall.SIGHUP); err != nil {
+			return err
+		}
+	}
+	return p.Stop()
+}
+
+func (t trial) once(ctx context.Context) (campaign.Result, error) { return t.run(ctx, 1) }
+
+func (t trial) run(ctx context.Context, seed uint64) (r campaign.Result, err error) {
+	space, err := rig.NewSpace("")
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, space.Close()) }()
+	binary, err := rig.Build(space.Dir)
+	if err != nil {
+		return r, err
+	}
+	var all [accounts]*books
+	for i := range all {
+		all[i] = newBooks(rig.Account(fmt.Sprintf("user%d", i)))
+		if err := space.AddAccounts(all[i].account); err != nil {
+			return r, err
+		}
+	}
+	server, err := space.Postwain(binary, "[limits]\nstop_timeout = \"2s\"\n")
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, server.Kill()) }()
+	random := rand.New(rand.NewPCG(seed, 0))
+	for round := range t.ends {
+		if err := t.round(ctx, server, all[:], round, random); err != nil {
+			return r, err
+		}
+		if t.harm != nil {
+			if err := t.harm(space.Maildir(all[0].account)); err != nil {
+				return r, err
+			}
+		}
+		if err := server.Start(); err != nil {
+			r.Find("seed %d, round %d: the server does not start again: %v", seed, round, err)
+			return r, nil
+		}
+		for _, b := range all {
+			l := &load{books: b, server: &server.Server, round: round}
+			seen, err := l.look(ctx)
+			if ctx.Err() != nil {
+				return r, ctx.Err()
+			}
+			if err != nil {
+				r.Find("%s: %v", b.account, err)
+				continue
+			}
+			b.judge(seen, &r)
+		}
+		if r.Count++; len(r.Findings) > 0 {
+			r.Findings[0] = fmt.Sprintf("seed %d, round %d: %s", seed, round, r.Findings[0])
+			return r, nil
+		}
+	}
+	r.Figures = append(r.Figures, campaign.Figure{Name: "messages of one account", Value: all[0].String()})
+	return r, nil
+}
+
+// round has clients work until the server has ended in the midst of it.
+func (t trial) round(ctx context.Context, server *rig.Postwain, all []*books, round int, random *rand.Rand) error {
+	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	defer cancel()
+	for _, b := range all {
+		l := &load{books: b, server: &server.Server, round: round}
+		for who := range deliverers {
+			own := rand.New(rand.NewPCG(random.Uint64(), 0))
+			clients.Go(func() { _ = l.deliver(ctx, who, own) }) // that it ends is what is wanted
+		}
+		own := rand.New(rand.NewPCG(random.Uint64(), 0))
+		clients.Go(func() { _ = l.visit(ctx, own) })
+	}
+	wait := time.NewTimer(time.Duration(5+random.IntN(250)) * time.Millisecond)
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return t.end(server, random)
+}
+
+// mutants are disks that do what no program may notice too late.
+func mutants() []campaign.Mutant {
+	list := func(name string, harm func(string) error) campaign.Mutant {
+		return campaign.Mutant{Name: name, Run: trial{ends: 20, end: kill, harm: harm}.once}
+	}
+	return []campaign.Mutant{
+		list("a message is lost", lose),
+		list("a message is doubled", func(maildir string) error {
+			return first(maildir, func(path string) error {
+				text, err := os.ReadFile(path)
+				if err != nil {
+					return err
+				}
+				double := filepath.Join(maildir, "new", "1.M1P1.other")
+				return errors.Join(os.WriteFile(double, text, 0o600), os.Chown(double, rig.MailID, rig.MailID))
+			})
+		}),
+		list("a message is cut short", func(maildir string) error {
+			return first(maildir, func(path string) error { return os.Truncate(path, 300) })
+		}),
+	}
+}
+
+func lose(maildir string) error { return first(maildir, os.Remove) }
+
+// first does something to a message, if there is one.
+func first(maildir string, do func(path string) error) error {
+	for _, sub := range []string{"cur", "new"} {
+		paths, err := filepath.Glob(filepath.Join(maildir, sub, "*"))
+		if err != nil {
+			return err
+		}
+		if len(paths) > 0 {
+			return do(paths[0])
+		}
+	}
+	return nil
+}

@@ -1,0 +1,37 @@
+//go:build interop && linux
+
+package inject
+
+import "testing"
+
+func TestEnds(t *testing.T) {
+	for name, trial := range map[string]trial{"kill": {ends: 20, end: kill}, "stop": {ends: 6, end: stop}} {
+		t.Run(name, func(t *testing.T) {
+			r, err := trial.run(t.Context(), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(r.Findings) > 0 {
+				t.Errorf("%q", r.Findings)
+			}
+			t.Log(r.Figures)
+		})
+	}
+}
+
+func TestMutants(t *testing.T) {
+	for _, c := range Campaigns() {
+		for _, m := range c.Mutants {
+			t.Run(c.Name+", "+m.Name, func(t *testing.T) {
+				r, err := m.Run(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(r.Findings) == 0 {
+					t.Error("is not seen")
+				}
+				t.Logf("%q", r.Findings)
+			})
+		}
+	}
+}
