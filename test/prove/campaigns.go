@@ -6,6 +6,7 @@ import (
 	"github.com/postwain/postwain/test/campaign"
 	"github.com/postwain/postwain/test/inject"
 	"github.com/postwain/postwain/test/model"
+	"github.com/postwain/postwain/test/rivals"
 	"github.com/postwain/postwain/test/storm"
 	"github.com/postwain/postwain/test/swarm"
 )
@@ -14,6 +15,7 @@ import (
 func campaigns() []campaign.Campaign {
 	return slices.Concat(
 		model.Campaigns(),
+		rivals.Campaigns(),
 		inject.Campaigns(),
 		storm.Campaigns(),
 		swarm.Campaigns(),

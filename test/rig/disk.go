@@ -14,7 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disk is an ext4 as mkfs.ext4 makes it, in a file. The machine's own file
+// Disk is a file system as its mkfs makes it, ext4 mostly, in a file. The machine's own file
 // system may be of any kind, and it remembers: an ext4 without a journal looks
 // for a free inode behind all that were removed within the last minutes, so
 // that each run would be slower than the one before.
@@ -23,21 +23,25 @@ type Disk struct {
 	dir   string // holds the image and the mount point
 }
 
-// NewDisk makes and mounts a disk of size octets. Blocks that were never
+// NewDisk makes and mounts an ext4 of size octets. Blocks that were never
 // written take no room on the machine's own disk.
-func NewDisk(size int64) (*Disk, error) {
+func NewDisk(size int64) (*Disk, error) { return NewDiskOf("ext4", size) }
+
+// NewDiskOf is NewDisk for ext4, xfs (from 300 MiB) or btrfs (from 110 MiB).
+func NewDiskOf(kind string, size int64) (*Disk, error) {
 	dir, err := os.MkdirTemp("", "postwain-disk-")
 	if err != nil {
 		return nil, err
 	}
 	d := &Disk{filepath.Join(dir, "mount"), dir}
-	if err := d.make(filepath.Join(dir, "image"), size); err != nil {
+	if err := d.make(kind, filepath.Join(dir, "image"), size); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	return d, nil
 }
 
-func (d *Disk) make(image string, size int64) error {
+func (d *Disk) make(kind, image string, size int64) error {
+	force := map[string]string{"ext4": "-F", "xfs": "-f", "btrfs": "-f"}[kind]
 	f, err := os.Create(image)
 	if err != nil {
 		return err
@@ -51,7 +55,7 @@ func (d *Disk) make(image string, size int64) error {
 	if err := os.Chmod(d.dir, 0o755); err != nil {
 		return err
 	}
-	for _, command := range []string{"mkfs.ext4 -q -F " + image, "mount -o loop " + image + " " + d.Mount} {
+	for _, command := range []string{"mkfs." + kind + " -q " + force + " " + image, "mount -o loop " + image + " " + d.Mount} {
 		argv := strings.Fields(command)
 		if out, err := exec.Command(argv[0], argv[1:]...).CombinedOutput(); err != nil {
 			return fmt.Errorf("rig: %s: %w: %s", command, err, out)
