@@ -44,7 +44,7 @@ func (x *plainExchange) Next(ctx context.Context, response []byte) (challenge []
 	if !ok || !ok2 {
 		return nil, "", fmt.Errorf("sasl: %w: PLAIN takes three parts", ErrMalformed)
 	}
-	if len(authzid) > 0 && !bytes.Equal(authzid, user) {
+	if len(authzid) > 0 && string(authzid) != string(user) {
 		return nil, "", fmt.Errorf("sasl: %w: acting for another account", ErrRefused)
 	}
 	account, err = x.prove(ctx, string(user), string(password))
