@@ -95,9 +95,17 @@ func (s siege) hold(ctx context.Context, server *rig.Postwain, secure *tls.Confi
 	if s.pauses {
 		busy.Go(func() { s.interrupt(ctx, server.PID()) })
 	}
+	quiet, err := watch(server.Daemon)
+	if err != nil {
+		return r, err
+	}
 	took, refused := s.honest(ctx, server, secure)
 	if ctx.Err() != nil {
 		return r, ctx.Err()
+	}
+	others, err := quiet()
+	if err != nil {
+		return r, err
 	}
 	r.Count = int64(s.logins)
 	for _, err := range refused {
@@ -108,7 +116,11 @@ func (s siege) hold(ctx context.Context, server *rig.Postwain, secure *tls.Confi
 		return r, nil
 	}
 	p99 := took[len(took)*99/100]
-	if s.within > 0 && p99 > s.within {
+	switch {
+	case s.within == 0 || p99 <= s.within:
+	case others > mostOthers && !s.pauses:
+		r.Figures = append(r.Figures, campaign.Figure{Name: "not judged, as other programs had of a processor", Value: fmt.Sprintf("%.0f %%", 100*others)})
+	default:
 		r.Find("one of 100 honest logins takes %v and more, which should be %v", p99, s.within)
 	}
 	r.Figures = append(r.Figures, campaign.Figure{Name: "login, STAT and QUIT, 99 of 100", Value: p99.Round(100 * time.Microsecond).String()},
