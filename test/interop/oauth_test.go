@@ -155,14 +155,12 @@ type tokenSite struct {
 	mechanism sasl.Mechanism
 	port      int
 	trust     *tls.Config
-
-	mu     sync.Mutex
-	logins []pop3server.Login
+	logins    chan pop3server.Login // one for each attempt
 }
 
 func newTokenSite(t *testing.T, space *rig.Space, trust *tls.Config, m sasl.Mechanism) *tokenSite {
 	t.Helper()
-	s := &tokenSite{space: space, mail: memdrop.New(), mechanism: m, trust: trust}
+	s := &tokenSite{space: space, mail: memdrop.New(), mechanism: m, trust: trust, logins: make(chan pop3server.Login, 16)}
 	if err := s.mail.Deliver(t.Context(), tokenUser, maildrop.Incoming{}, strings.NewReader(tokenLetter)); err != nil {
 		t.Fatal(err)
 	}
@@ -200,25 +198,20 @@ func (s *tokenSite) Open(ctx context.Context, account string) (maildrop.Box, pop
 	return box, pop3server.Policy{}, err
 }
 
-func (s *tokenSite) note(_ pop3server.Peer, l pop3server.Login) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.logins = append(s.logins, l)
-}
+func (s *tokenSite) note(_ pop3server.Peer, l pop3server.Login) { s.logins <- l }
 
-// last gives what came of the last login, if it was by the mechanism.
+// last gives what came of the login, if it was by the mechanism. The server may
+// notice later than the client that it is over.
 func (s *tokenSite) last() error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.logins) == 0 {
+	select {
+	case l := <-s.logins:
+		if l.Mechanism != s.mechanism.Name() || !l.TLS {
+			return fmt.Errorf("login by %s, TLS %v: %v", l.Mechanism, l.TLS, l.Err)
+		}
+		return l.Err
+	case <-time.After(30 * time.Second):
 		return errors.New("nobody has tried")
 	}
-	l := s.logins[len(s.logins)-1]
-	s.logins = nil
-	if l.Mechanism != s.mechanism.Name() || !l.TLS {
-		return fmt.Errorf("login by %s, TLS %v: %v", l.Mechanism, l.TLS, l.Err)
-	}
-	return l.Err
 }
 
 // trustOf trusts the authority of a space.
