@@ -277,7 +277,7 @@ func (s source) mayCall(call string) bool {
 	case "os.Exit":
 		return s.file.Name.Name == "main"
 	case "time.Sleep":
-		return s.pkg == "bench" || s.pkg == "internal/testkit" || slices.Contains(s.imports(), "testing/synctest")
+		return s.pkg == "bench" || s.pkg == "internal/testkit" || s.pkg == "test/simulation" || slices.Contains(s.imports(), "testing/synctest")
 	}
 	return false
 }

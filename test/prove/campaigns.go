@@ -7,6 +7,7 @@ import (
 	"github.com/postwain/postwain/test/inject"
 	"github.com/postwain/postwain/test/model"
 	"github.com/postwain/postwain/test/rivals"
+	"github.com/postwain/postwain/test/simulation"
 	"github.com/postwain/postwain/test/storm"
 	"github.com/postwain/postwain/test/swarm"
 )
@@ -15,6 +16,7 @@ import (
 func campaigns() []campaign.Campaign {
 	return slices.Concat(
 		model.Campaigns(),
+		simulation.Campaigns(),
 		rivals.Campaigns(),
 		inject.Campaigns(),
 		storm.Campaigns(),
