@@ -6,6 +6,7 @@ import (
 	"github.com/postwain/postwain/test/campaign"
 	"github.com/postwain/postwain/test/inject"
 	"github.com/postwain/postwain/test/model"
+	"github.com/postwain/postwain/test/powercut"
 	"github.com/postwain/postwain/test/rivals"
 	"github.com/postwain/postwain/test/simulation"
 	"github.com/postwain/postwain/test/storm"
@@ -16,6 +17,7 @@ import (
 func campaigns() []campaign.Campaign {
 	return slices.Concat(
 		model.Campaigns(),
+		powercut.Campaigns(),
 		simulation.Campaigns(),
 		rivals.Campaigns(),
 		inject.Campaigns(),
