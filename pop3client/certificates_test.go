@@ -22,6 +22,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"golang.org/x/crypto/ocsp"
+
 	"github.com/postwain/postwain/internal/testkit"
 	"github.com/postwain/postwain/pop3client"
 )
@@ -38,6 +40,7 @@ const (
 	wrongUse    = "the extended key usage"
 	weak        = "a weak signature"
 	critical    = "a critical extension"
+	revoked     = "its revocation"
 	malformed   = "the encoding"
 )
 
@@ -59,6 +62,8 @@ func reason(err error, host string) string {
 		return unknown
 	case errors.As(err, &extension):
 		return critical
+	case errors.Is(err, pop3client.ErrRevoked):
+		return revoked
 	case errors.As(err, &invalid):
 		return reasons[invalid.Reason]
 	case strings.Contains(text, "failed to parse certificate") && strings.Contains(text, "malformed"):
@@ -79,7 +84,8 @@ var reasons = map[x509.InvalidReason]string{
 // signed is a certificate with its key.
 type signed struct {
 	*x509.Certificate
-	key crypto.Signer
+	key    crypto.Signer
+	staple []byte // an OCSP answer that the server sends with it
 }
 
 // forge makes certificates. Its root is the one that the client trusts, unless
@@ -117,7 +123,7 @@ func (f *forge) issue(by *signed, changes ...func(*x509.Certificate)) *signed {
 		change(template)
 	}
 	if by == nil {
-		by = &signed{template, key}
+		by = &signed{Certificate: template, key: key}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, by.Certificate, key.Public(), by.key)
 	if err != nil {
@@ -129,7 +135,7 @@ func (f *forge) issue(by *signed, changes ...func(*x509.Certificate)) *signed {
 	if parsed, err := x509.ParseCertificate(der); err == nil {
 		template = parsed
 	}
-	return &signed{template, key}
+	return &signed{Certificate: template, key: key}
 }
 
 // server makes a server's certificate that the intermediate signs, with it.
@@ -350,6 +356,59 @@ var chains = []struct {
 			c.ExtraExtensions = []pkix.Extension{{Id: asn1.ObjectIdentifier{2, 999, 1}, Critical: true, Value: []byte{5, 0}}}
 		})
 	}, critical},
+
+	// Revocation: what the authority answers, sent in the handshake.
+	{"stapled: good", here, stapled(ocsp.Response{Status: ocsp.Good}), accepted},
+	{"stapled: revoked", here, stapled(ocsp.Response{Status: ocsp.Revoked}), revoked},
+	{"stapled: revoked, of yesterday", here, stapled(ocsp.Response{Status: ocsp.Revoked, ThisUpdate: time.Unix(1, 0), NextUpdate: time.Unix(2, 0)}), revoked},
+	{"stapled: unknown", here, stapled(ocsp.Response{Status: ocsp.Unknown}), accepted},
+	{"stapled: nonsense", here, func(f *forge) []*signed {
+		chain := f.server(names(here))
+		chain[0].staple = []byte("nonsense")
+		return chain
+	}, accepted},
+	{"stapled: another authority revokes", here, func(f *forge) []*signed {
+		chain := f.server(names(here))
+		chain[0].staple = f.answer(f.issue(nil, authority("elsewhere")), chain[0], ocsp.Response{Status: ocsp.Revoked})
+		return chain
+	}, accepted},
+	{"stapled: another certificate is revoked", here, func(f *forge) []*signed {
+		chain := f.server(names(here))
+		chain[0].staple = f.answer(f.intermediate, f.issue(f.intermediate, names(here)), ocsp.Response{Status: ocsp.Revoked})
+		return chain
+	}, accepted},
+	{"staple demanded and there", here, stapled(ocsp.Response{Status: ocsp.Good}, demandsStaple), accepted},
+	{"staple demanded and missing", here, func(f *forge) []*signed { return f.server(names(here), demandsStaple) }, revoked},
+	{"staple demanded, and it is unknown", here, stapled(ocsp.Response{Status: ocsp.Unknown}, demandsStaple), revoked},
+	{"staple demanded, and it is of yesterday", here, stapled(ocsp.Response{Status: ocsp.Good, ThisUpdate: time.Unix(1, 0), NextUpdate: time.Unix(2, 0)}, demandsStaple), revoked},
+}
+
+// demandsStaple is the TLS feature of an OCSP answer (RFC 7633).
+func demandsStaple(c *x509.Certificate) {
+	c.ExtraExtensions = append(c.ExtraExtensions, pkix.Extension{Id: asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 1, 24}, Value: []byte{0x30, 3, 2, 1, 5}})
+}
+
+// stapled is a server's chain with what the authority answers about it.
+func stapled(answer ocsp.Response, changes ...func(*x509.Certificate)) func(*forge) []*signed {
+	return func(f *forge) []*signed {
+		chain := f.server(append(changes, names(here))...)
+		chain[0].staple = f.answer(f.intermediate, chain[0], answer)
+		return chain
+	}
+}
+
+// answer is what by answers about a certificate, from now on if it says no time.
+func (f *forge) answer(by, about *signed, answer ocsp.Response) []byte {
+	f.t.Helper()
+	answer.SerialNumber = about.SerialNumber
+	if answer.ThisUpdate.IsZero() {
+		answer.ThisUpdate, answer.NextUpdate = time.Now().Add(-time.Minute), time.Now().Add(time.Hour)
+	}
+	text, err := ocsp.CreateResponse(by.Certificate, by.Certificate, answer, by.key)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return text
 }
 
 // witness is a server that keeps what it is sent: all of it, and what came
@@ -448,7 +507,7 @@ func TestCertificates(t *testing.T) {
 					certificate, pool := tls.Certificate{}, x509.NewCertPool()
 					for _, s := range c.send(f) {
 						if certificate.PrivateKey == nil {
-							certificate.PrivateKey = s.key
+							certificate.PrivateKey, certificate.OCSPStaple = s.key, s.staple
 						}
 						certificate.Certificate = append(certificate.Certificate, s.Raw)
 					}

@@ -16,6 +16,7 @@ var (
 	ErrNoTLS         = errors.New("server offers no TLS")                 // nothing was sent in clear
 	ErrPlaintext     = errors.New("password would go in clear text")      // nothing was sent
 	ErrDataBeforeTLS = errors.New("server sent data before TLS began")    // an injection
+	ErrRevoked       = errors.New("certificate of the server is revoked") // nothing was sent
 	ErrProtocol      = errors.New("server breaks the protocol")           // the connection is closed
 	ErrLimit         = errors.New("server exceeds a limit")               // the connection is closed
 	ErrBroken        = errors.New("connection cannot be used any more")   // after a cancel, an error, or Close

@@ -65,6 +65,9 @@ func (c *Client) handshake(ctx context.Context, t *tls.Conn) error {
 		return c.fail(stepHandshake, c.lateness(ctx, limited, err))
 	}
 	state := t.ConnectionState()
+	if err := checkRevoked(state); err != nil {
+		return c.fail(stepHandshake, err)
+	}
 	c.tls, c.wire.raw, c.wire.conn = &state, raw, t
 	c.forget()
 	return nil

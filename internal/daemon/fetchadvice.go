@@ -47,6 +47,7 @@ var fetchAdvice = []struct {
 	{pop3client.ErrNoTLS, "nothing was sent in clear; try pops://, or plaintext if nobody can listen on the way"},
 	{pop3client.ErrPlaintext, "nothing was sent; use pops://, or pop:// with STLS"},
 	{pop3client.ErrDataBeforeTLS, "nothing was sent; somebody on the way may have tampered with the connection: try pops://"},
+	{pop3client.ErrRevoked, "nothing was sent; those who run the server must renew its certificate, and somebody else may have its key"},
 	{pop3client.ErrMechanism, "leave auth out, or name a mechanism that the server has"},
 	{fetch.ErrLocked, "wait until the other one has ended; one is enough"},
 	{maildrop.ErrFull, "make room, and run again; what was not stored is still on the server"},
