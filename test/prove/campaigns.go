@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/postwain/postwain/test/campaign"
+	"github.com/postwain/postwain/test/differential"
 	"github.com/postwain/postwain/test/inject"
 	"github.com/postwain/postwain/test/model"
 	"github.com/postwain/postwain/test/powercut"
@@ -21,6 +22,7 @@ func campaigns() []campaign.Campaign {
 		simulation.Campaigns(),
 		rivals.Campaigns(),
 		inject.Campaigns(),
+		differential.Campaigns(),
 		storm.Campaigns(),
 		swarm.Campaigns(),
 	)
