@@ -64,7 +64,8 @@ func (s *Server) Reconfigure(o Options) {
 
 // Serve accepts connections on l until it fails or the server is closed, and
 // closes l. It returns ErrServerClosed after Shutdown and Close, and otherwise
-// the error of l. Want of file descriptors and the like is waited for.
+// the error of l. Errors of the system, as the want of file descriptors, are waited
+// for, unless they say that there is no listener any more.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
 	if !s.listen(l) {
@@ -94,16 +95,12 @@ func (s *Server) Serve(l net.Listener) error {
 	}
 }
 
-// passing reports whether Accept may work again after err.
+// passing reports whether Accept may work again after err: it is the system's,
+// which tells in this way of a network or a firewall that has ended a connection
+// before it was accepted as well, and does not mean that there is no listener.
 func passing(err error) bool {
-	for _, e := range []error{
-		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.ECONNRESET, syscall.EINTR, syscall.EAGAIN,
-	} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	var e syscall.Errno
+	return errors.As(err, &e) && e != syscall.EBADF && e != syscall.EINVAL && e != syscall.ENOTSOCK
 }
 
 // ServeConn serves one connection, with what the caller knows of its peer, and

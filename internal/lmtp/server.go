@@ -53,7 +53,8 @@ func NewServer(o Options) *Server {
 func (s *Server) Reconfigure(o Options) { s.opt.Store(o.filled()) }
 
 // Serve accepts connections from l until it fails, and closes it. When files
-// or memory run out it waits and goes on. The error is never nil:
+// or memory run out, or the system has another trouble that passes, it waits and
+// goes on. The error is never nil:
 // ErrServerClosed after Shutdown or Close.
 func (s *Server) Serve(l net.Listener) error {
 	defer l.Close()
@@ -204,12 +205,10 @@ func (s *Server) pause(d time.Duration) {
 	}
 }
 
-// isPassing says whether accepting may work again in a while.
+// isPassing says whether accepting may work again in a while: the error is the
+// system's, which tells of connections that were lost before they were accepted
+// as well, and does not mean that there is no listener.
 func isPassing(err error) bool {
-	for _, e := range []error{syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	var e syscall.Errno
+	return errors.As(err, &e) && e != syscall.EBADF && e != syscall.EINVAL && e != syscall.ENOTSOCK
 }

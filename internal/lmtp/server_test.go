@@ -434,7 +434,7 @@ func TestAccept(t *testing.T) {
 		srv := NewServer(opt)
 		near, far := net.Pipe()
 		broken := errors.New("listener is broken")
-		fl := &fakeListener{steps: []any{syscall.EMFILE, syscall.ENFILE, far, broken}}
+		fl := &fakeListener{steps: []any{syscall.EMFILE, syscall.EPROTO, far, broken}}
 		begun := time.Now()
 		if err := srv.Serve(fl); err != broken {
 			t.Errorf("Serve: %v", err)
