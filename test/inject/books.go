@@ -15,7 +15,8 @@ type books struct {
 	account  string
 	messages map[string]*message // by token
 	owners   map[string]string   // tokens by UID, for ever
-	quits    [][]string          // tokens of QUITs without an answer
+	quits    [][]string          // tokens of QUITs without an answer, or with a refusal
+	faults   []string            // found between two judgements
 }
 
 // message is one that was sent by LMTP.
@@ -86,9 +87,45 @@ func (c copyOf) token() string {
 // tokenHeader begins the line that tells messages apart.
 const tokenHeader = "X-Token: "
 
-// judge compares what a server that was started anew has with the books, and
-// enters what is no longer in doubt.
-func (b *books) judge(seen []copyOf, r *campaign.Result) {
+// witness is called with the listing of a session, which shows what has become
+// of the QUITs of those before it.
+func (b *books) witness(seen []copyOf) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	count := map[string]int{}
+	for _, c := range seen {
+		count[c.token()]++
+	}
+	b.settle(count)
+}
+
+// settle enters the outcomes of QUITs that were in doubt, given how often each
+// message is there. The caller holds b.mu.
+func (b *books) settle(count map[string]int) {
+	for _, q := range b.quits {
+		left := 0
+		for _, token := range q {
+			if count[token] > 0 {
+				left++
+			}
+		}
+		if left != 0 && left != len(q) {
+			b.faults = append(b.faults, fmt.Sprintf("a QUIT without a good answer removed %d of %d", len(q)-left, len(q)))
+		}
+		for _, token := range q {
+			b.messages[token].status = gone
+			if count[token] > 0 {
+				b.messages[token].status = here
+			}
+		}
+	}
+	b.quits = nil
+}
+
+// judge compares what a server has with the books, and enters what is no longer
+// in doubt. From a server that was not started anew a message may yet come that
+// nobody was answered for.
+func (b *books) judge(seen []copyOf, anew bool, r *campaign.Result) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	count := map[string]int{}
@@ -113,16 +150,11 @@ func (b *books) judge(seen []copyOf, r *campaign.Result) {
 		}
 		m.uid, b.owners[c.uid] = c.uid, token
 	}
-	for _, q := range b.quits {
-		left := 0
-		for _, token := range q {
-			left += count[token]
-		}
-		if left != 0 && left != len(q) {
-			r.Find("%s: a QUIT without an answer removed %d of %d", b.account, len(q)-left, len(q))
-		}
+	b.settle(count)
+	for _, f := range b.faults {
+		r.Find("%s: %s", b.account, f)
 	}
-	b.quits = nil
+	b.faults = nil
 	for token, m := range b.messages {
 		there := count[token] > 0
 		switch {
@@ -131,9 +163,11 @@ func (b *books) judge(seen []copyOf, r *campaign.Result) {
 		case m.status == gone && there:
 			r.Find("%s: %s was removed and is back", b.account, token)
 		}
-		m.status = gone
-		if there {
+		switch {
+		case there:
 			m.status = here
+		case anew || m.status != offered:
+			m.status = gone
 		}
 	}
 }

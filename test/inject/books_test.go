@@ -43,7 +43,7 @@ func TestBooks(t *testing.T) {
 				}
 			}
 			var r campaign.Result
-			b.judge(as("a", "b", "c", "d", "e"), &r)
+			b.judge(as("a", "b", "c", "d", "e"), true, &r)
 			if len(r.Findings) > 0 {
 				t.Fatal(r.Findings)
 			}
@@ -51,7 +51,7 @@ func TestBooks(t *testing.T) {
 			b.removed([]string{"a"})
 			b.doubt([]string{"d", "e"})
 			b.messages["c"].status = offered
-			b.judge(c.seen, &r)
+			b.judge(c.seen, true, &r)
 			if got := strings.Join(r.Findings, "\n"); !strings.Contains(got, c.want) || (c.want == "") != (got == "") {
 				t.Errorf("got %q, want %q", got, c.want)
 			}

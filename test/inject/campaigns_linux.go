@@ -28,6 +28,16 @@ func Campaigns() []campaign.Campaign {
 			Run:     trial{ends: 20, end: stop}.run,
 			Mutants: []campaign.Mutant{{Name: "a message is lost", Run: trial{ends: 10, end: stop, harm: lose}.once}},
 		},
+		{
+			Name: "want of memory", Unit: "kills", Target: 1000, Needs: needsGroups,
+			Run:     trial{ends: 20, end: starve}.run,
+			Mutants: []campaign.Mutant{{Name: "a message is lost", Run: trial{ends: 10, end: starve, harm: lose}.once}},
+		},
+		{
+			Name: "errors of the system", Unit: "errors", Target: 100_000, Needs: needsTracer,
+			Run:     sickness{}.run,
+			Mutants: []campaign.Mutant{{Name: "a message is lost", Run: sickness{rounds: 5, harm: lose}.once}},
+		},
 	}
 }
 
@@ -111,7 +121,7 @@ func (t trial) run(ctx context.Context, seed uint64) (r campaign.Result, err err
 				r.Find("%s: %v", b.account, err)
 				continue
 			}
-			b.judge(seen, &r)
+			b.judge(seen, true, &r)
 		}
 		if r.Count++; len(r.Findings) > 0 {
 			r.Findings[0] = fmt.Sprintf("seed %d, round %d: %s", seed, round, r.Findings[0])

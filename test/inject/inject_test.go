@@ -5,7 +5,7 @@ package inject
 import "testing"
 
 func TestEnds(t *testing.T) {
-	for name, trial := range map[string]trial{"kill": {ends: 20, end: kill}, "stop": {ends: 6, end: stop}} {
+	for name, trial := range map[string]trial{"kill": {ends: 20, end: kill}, "stop": {ends: 6, end: stop}, "starve": {ends: 5, end: starve}} {
 		t.Run(name, func(t *testing.T) {
 			r, err := trial.run(t.Context(), 1)
 			if err != nil {
@@ -17,6 +17,20 @@ func TestEnds(t *testing.T) {
 			t.Log(r.Figures)
 		})
 	}
+}
+
+func TestErrors(t *testing.T) {
+	if err := needsTracer(); err != nil {
+		t.Fatal(err)
+	}
+	r, err := sickness{}.run(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Count < 500 || len(r.Findings) > 0 {
+		t.Errorf("%d errors: %q", r.Count, r.Findings)
+	}
+	t.Log(r.Count, r.Figures)
 }
 
 func TestMutants(t *testing.T) {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"strconv"
 	"strings"
+	"sync/atomic"
 
 	"github.com/postwain/postwain/pop3client"
 	"github.com/postwain/postwain/test/rig"
@@ -19,6 +20,7 @@ type load struct {
 	books  *books
 	server *rig.Server
 	round  int
+	sent   atomic.Int64
 }
 
 // deliver sends messages by LMTP until the server or ctx ends.
@@ -37,8 +39,8 @@ func (l *load) deliver(ctx context.Context, who int, random *rand.Rand) error {
 	if err := ask(c, "LHLO client.example.net\r\n", "250"); err != nil {
 		return err
 	}
-	for i := 0; ctx.Err() == nil; i++ {
-		token := fmt.Sprintf("%d-%d-%d", l.round, who, i)
+	for ctx.Err() == nil {
+		token := fmt.Sprintf("%d-%d-%d", l.round, who, l.sent.Add(1))
 		if err := ask(c, "MAIL FROM:<ann@example.net>\r\n", "250"); err != nil {
 			return err
 		}
@@ -106,6 +108,7 @@ func (l *load) session(ctx context.Context, random *rand.Rand) error {
 	if err != nil {
 		return err
 	}
+	l.books.witness(seen)
 	var marked []string
 	for i, s := range seen {
 		if random.IntN(3) == 0 {
