@@ -156,7 +156,7 @@ func (in *importer) add(e Entry, u pop3.URL) error {
 		return syntax(e.Line, "more than %d mailboxes", maxEntries)
 	}
 	e.Source = u.String()
-	if again, err := pop3.ParseURL(e.Source); err != nil || again != u || u.User == "" || !utf8.ValidString(u.User) {
+	if again, err := pop3.ParseURL(e.Source); err != nil || again != u || u.User == "" || !utf8.ValidString(u.User+u.Host) {
 		in.note(e.Line, "the mailbox is left out: user %s at host %s cannot be written as pops://user@host",
 			strconv.QuoteToASCII(u.User), strconv.QuoteToASCII(u.Host))
 		return nil
@@ -173,10 +173,16 @@ func (in *importer) add(e Entry, u pop3.URL) error {
 	if e.Password != "" && e.PasswordFile == "" {
 		e.PasswordFile = "passwords/" + unique(in.files, fileName(e.Name))
 	}
-	for _, s := range []*string{&e.To, &e.PasswordFile, &e.CA, &e.Recipient} {
+	for _, s := range []*string{&e.To, &e.PasswordFile, &e.Auth, &e.CA, &e.Recipient} {
 		if !utf8.ValidString(*s) {
 			in.note(e.Line, "%s is not UTF-8; write it anew", strconv.QuoteToASCII(*s))
 			*s = ""
+		}
+	}
+	for _, argv := range []*[]string{&e.PasswordCommand, &e.TokenCommand} {
+		if line := strings.Join(*argv, " "); !utf8.ValidString(line) {
+			in.note(e.Line, "the command %s is not UTF-8; write it anew", strconv.QuoteToASCII(line))
+			*argv = nil
 		}
 	}
 	in.entries = append(in.entries, e)
