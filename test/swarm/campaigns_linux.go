@@ -30,6 +30,10 @@ func Campaigns() []campaign.Campaign {
 			Needs: func() error { return errors.Join(needs(), found("sslscan"), found("testssl")) },
 			Run:   scan, Mutants: []campaign.Mutant{{Name: "TLS 1.0 and CBC", Run: scanOld}},
 		},
+		{
+			Name: "injections behind STLS", Unit: "injections", Target: 300, Needs: needs,
+			Run: inject, Mutants: []campaign.Mutant{{Name: "what was read before TLS is obeyed in it", Run: injectOld}},
+		},
 	}
 }
 

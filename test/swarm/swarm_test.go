@@ -38,6 +38,17 @@ func TestTesters(t *testing.T) {
 	t.Log(r.Figures)
 }
 
+func TestInjections(t *testing.T) {
+	r, err := inject(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Findings) > 0 {
+		t.Errorf("%s", r.Findings)
+	}
+	t.Log(r.Count)
+}
+
 func TestMutants(t *testing.T) {
 	for _, c := range Campaigns() {
 		for _, m := range c.Mutants {
