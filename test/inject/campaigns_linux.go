@@ -29,6 +29,19 @@ func Campaigns() []campaign.Campaign {
 			Mutants: []campaign.Mutant{{Name: "a message is lost", Run: trial{ends: 10, end: stop, harm: lose}.once}},
 		},
 		{
+			Name: "kills of the fetcher, which removes", Unit: "kills", Target: 5000, Needs: needs,
+			Run: hauls{kills: 60}.run,
+			Mutants: []campaign.Mutant{
+				{Name: "a message is lost", Run: hauls{kills: 10, harm: lose}.once},
+				{Name: "a message is doubled", Run: hauls{kills: 10, harm: double}.once},
+			},
+		},
+		{
+			Name: "kills of the fetcher, which leaves mail there", Unit: "kills", Target: 5000, Needs: needs,
+			Run:     hauls{kills: 60, keep: true}.run,
+			Mutants: []campaign.Mutant{{Name: "a message is doubled", Run: hauls{kills: 10, keep: true, harm: double}.once}},
+		},
+		{
 			Name: "want of memory", Unit: "kills", Target: 1000, Needs: needsGroups,
 			Run:     trial{ends: 20, end: starve}.run,
 			Mutants: []campaign.Mutant{{Name: "a message is lost", Run: trial{ends: 10, end: starve, harm: lose}.once}},
@@ -164,20 +177,22 @@ func mutants() []campaign.Mutant {
 	}
 	return []campaign.Mutant{
 		list("a message is lost", lose),
-		list("a message is doubled", func(maildir string) error {
-			return first(maildir, func(path string) error {
-				text, err := os.ReadFile(path)
-				if err != nil {
-					return err
-				}
-				double := filepath.Join(maildir, "new", "1.M1P1.other")
-				return errors.Join(os.WriteFile(double, text, 0o600), os.Chown(double, rig.MailID, rig.MailID))
-			})
-		}),
+		list("a message is doubled", double),
 		list("a message is cut short", func(maildir string) error {
 			return first(maildir, func(path string) error { return os.Truncate(path, 300) })
 		}),
 	}
+}
+
+func double(maildir string) error {
+	return first(maildir, func(path string) error {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		other := filepath.Join(maildir, "new", "1.M1P1.other")
+		return errors.Join(os.WriteFile(other, text, 0o600), os.Chown(other, rig.MailID, rig.MailID))
+	})
 }
 
 func lose(maildir string) error { return first(maildir, os.Remove) }

@@ -19,6 +19,21 @@ func TestEnds(t *testing.T) {
 	}
 }
 
+func TestHauls(t *testing.T) {
+	for name, h := range map[string]hauls{"remove": {kills: 20}, "keep": {kills: 20, keep: true}} {
+		t.Run(name, func(t *testing.T) {
+			r, err := h.run(t.Context(), 1)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(r.Findings) > 0 {
+				t.Errorf("%q", r.Findings)
+			}
+			t.Log(r.Count, r.Figures)
+		})
+	}
+}
+
 func TestErrors(t *testing.T) {
 	if err := needsTracer(); err != nil {
 		t.Fatal(err)
