@@ -3,9 +3,11 @@ package fetch
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -52,15 +54,23 @@ func (x *trouble) Put(ctx context.Context, m sink.Message, r io.Reader) error {
 	return x.destination.Put(ctx, m, r)
 }
 
+// Flags of the campaign in test/simulation, which makes other schedules.
+var (
+	firstSchedule = flag.Uint64("first", 0, "the seed of the first random schedule")
+	schedules     = flag.Uint64("schedules", 150, "how many random schedules there are")
+	noKeys        = flag.Bool("no-keys", false, "give each message of a random schedule another key each time: a mutant")
+)
+
 // Whatever goes wrong with the link, the server, the destination and the power,
 // in whatever order: in the end each message is there, and once.
 func TestRandomSchedules(t *testing.T) {
 	t.Parallel()
-	seeds := uint64(150)
+	seeds := *schedules
 	if race {
-		seeds = 30
+		seeds = min(seeds, 30)
 	}
-	for seed := range seeds {
+	for i := range seeds {
+		seed := *firstSchedule + i
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { schedule(t, rand.New(rand.NewPCG(seed, 3))) })
 		})
@@ -101,6 +111,7 @@ func schedule(t *testing.T, random *rand.Rand) {
 	// A server that hides what was read hides what was refused, and one that
 	// numbers it gives it another number.
 	refusals := m.show == 0 && !numbers
+	var keys atomic.Int64
 	crashes := 0
 	for range 12 {
 		m.sessions.Wait()
@@ -126,6 +137,9 @@ func schedule(t *testing.T, random *rand.Rand) {
 		m.powered(f)
 		a := m.account(to, p)
 		a.Sink = x
+		if *noKeys {
+			a.Sink = unkeyed{x, &keys}
+		}
 		once(f.Root(), a)
 		if m.dead() || crashing {
 			choices := f.Choices(8, random.Uint64())

@@ -1,6 +1,7 @@
 package simulation
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -29,7 +30,39 @@ func Campaigns() []campaign.Campaign {
 			return run(ctx, 1, worldsPerBatch, name)
 		}})
 	}
-	return []campaign.Campaign{c}
+	return []campaign.Campaign{c, {
+		Name: "simulated fetches", Unit: "schedules", Target: 100_000, Needs: goCommand,
+		Run: func(ctx context.Context, seed uint64) (campaign.Result, error) {
+			return fetches(ctx, seed, schedulesPerBatch)
+		},
+		Mutants: []campaign.Mutant{{Name: "no keys", Run: func(ctx context.Context) (campaign.Result, error) {
+			return fetches(ctx, 1, 150, "-no-keys")
+		}}},
+	}}
+}
+
+// schedulesPerBatch is how many random schedules of a fetcher one batch sees.
+const schedulesPerBatch = 2000
+
+// fetches has the tests of the fetcher make other random schedules than they do
+// by themselves: up to a dozen rounds of which links are cut, the server refuses,
+// the destination is in trouble and the power goes.
+func fetches(ctx context.Context, seed, n uint64, more ...string) (r campaign.Result, err error) {
+	args := []string{"test", "-count=1", "-run", "^TestRandomSchedules$", "./internal/fetch", "-args",
+		"-first", strconv.FormatUint(seed*schedulesPerBatch, 10), "-schedules", strconv.FormatUint(n, 10)}
+	cmd := exec.CommandContext(ctx, "go", append(args, more...)...)
+	out, err := cmd.CombinedOutput()
+	r.Count = int64(n)
+	switch failed := (*exec.ExitError)(nil); {
+	case ctx.Err() != nil:
+		return r, ctx.Err()
+	case errors.As(err, &failed) && failed.ExitCode() == 1 && bytes.Contains(out, []byte("FAIL")):
+		r.Find("seed %d: %.4000s", seed, out)
+		return r, nil
+	case err != nil:
+		return r, fmt.Errorf("%s: %w\n%s", cmd, err, out)
+	}
+	return r, nil
 }
 
 // The faults that can be built into the server or its disk.
