@@ -29,6 +29,14 @@ func Edit(path string, most int64, change func(text string, lines []string) ([]s
 		return err
 	}
 	defer d.Close()
+	return edit(d, name, most, change, func(tmp string, mode fs.FileMode) error {
+		return keepOwner(filepath.Join(dir, name), filepath.Join(dir, tmp), mode)
+	})
+}
+
+// edit is Edit in an open directory. keep gives the new file to the owner of the
+// old one.
+func edit(d fsx.Dir, name string, most int64, change func(text string, lines []string) ([]string, error), keep func(tmp string, mode fs.FileMode) error) error {
 	f, info, err := lock(d, name)
 	if err != nil {
 		return err
@@ -50,7 +58,7 @@ func Edit(path string, most int64, change func(text string, lines []string) ([]s
 	if len(lines) > 0 {
 		text += "\n"
 	}
-	return replace(d, dir, name, text, info)
+	return replace(d, name, text, info, keep)
 }
 
 // lock opens the file, made if it is not there, and waits for its lock. Since
@@ -94,7 +102,7 @@ func tryLock(d fsx.Dir, name string) (fsx.File, fsx.Info, error) {
 // replace is [fsx.WriteFile] with the owner and the mode of the file that was
 // there: the server may be somebody else than the one who edits. Nobody but
 // owner and group gets to read it.
-func replace(d fsx.Dir, dir, name, text string, old fsx.Info) (err error) {
+func replace(d fsx.Dir, name, text string, old fsx.Info, keep func(string, fs.FileMode) error) (err error) {
 	tmp := name + ".tmp"
 	if err := d.Remove(tmp); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
@@ -111,7 +119,7 @@ func replace(d fsx.Dir, dir, name, text string, old fsx.Info) (err error) {
 	}()
 	_, err = f.Write([]byte(text))
 	if err == nil {
-		err = keepOwner(filepath.Join(dir, name), filepath.Join(dir, tmp), mode)
+		err = keep(tmp, mode)
 	}
 	if err == nil {
 		err = f.Sync()
