@@ -108,26 +108,26 @@ func (o *Options) admit(conn net.Conn) (net.Conn, error) {
 }
 
 // admitProxied takes a place for a connection whose client is not known yet.
-func (o *Options) admitProxied(tcp *net.TCPConn) (net.Conn, error) {
-	ticket, err := o.Limiter.enter(tcp, pair{})
+func (o *Options) admitProxied(proxy net.Conn) (net.Conn, error) {
+	ticket, err := o.Limiter.enter(proxy, pair{})
 	if err != nil {
 		return nil, err
 	}
-	conn := proxyproto.NewConn(tcp,
+	conn := proxyproto.NewConn(proxy,
 		proxyproto.WithPolicy(proxyproto.REQUIRE),
 		proxyproto.SetReadHeaderTimeout(headerTimeout),
-		proxyproto.ValidateHeader(func(h *proxyproto.Header) error { return o.identify(ticket, tcp, h) }))
+		proxyproto.ValidateHeader(func(h *proxyproto.Header) error { return o.identify(ticket, proxy, h) }))
 	return &proxiedConn{conn, ticket}, nil
 }
 
 // identify checks the client that a header names.
-func (o *Options) identify(ticket *ticket, tcp *net.TCPConn, h *proxyproto.Header) error {
+func (o *Options) identify(ticket *ticket, proxy net.Conn, h *proxyproto.Header) error {
 	if h.Version == 1 && h.TransportProtocol == proxyproto.UNSPEC {
-		h.Command, h.SourceAddr, h.DestinationAddr = proxyproto.PROXY, nobody(tcp.RemoteAddr()), tcp.LocalAddr()
+		h.Command, h.SourceAddr, h.DestinationAddr = proxyproto.PROXY, nobody(proxy.RemoteAddr()), proxy.LocalAddr()
 	}
 	source, destination := h.SourceAddr, h.DestinationAddr
 	if h.Command.IsLocal() { // the proxy itself, as for its health checks
-		source, destination = tcp.RemoteAddr(), tcp.LocalAddr()
+		source, destination = proxy.RemoteAddr(), proxy.LocalAddr()
 	}
 	ends := pair{addrPort(source), addrPort(destination)}
 	if !ends.remote.IsValid() || !ends.local.IsValid() {

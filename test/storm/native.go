@@ -19,6 +19,7 @@ sasl FuzzServer FuzzXOAUTH2 FuzzOAUTHBEARER FuzzExternal FuzzAPOP FuzzCRAMMD5 Fu
 maildrop FuzzOctets
 internal/dot FuzzRoundTrip FuzzReader
 internal/lmtp FuzzSession FuzzNames
+internal/listen FuzzHeader
 internal/kpop FuzzAccept FuzzConnect
 internal/krb FuzzAccept FuzzSealed FuzzKeytab FuzzCache
 internal/auth/kerberos FuzzServer FuzzUnwrap
