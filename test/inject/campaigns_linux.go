@@ -19,9 +19,14 @@ import (
 func Campaigns() []campaign.Campaign {
 	return []campaign.Campaign{
 		{
-			Name: "kills of the server", Unit: "kills", Target: 10_000, Needs: needs,
+			Name: "kills of the server", Unit: "kills", Target: 4000, Needs: needs,
 			Run:     trial{ends: 40, end: kill}.run,
 			Mutants: mutants(),
+		},
+		{
+			Name: "kills of the server, at a call of the system", Unit: "kills", Target: 3000, Needs: needsTracer,
+			Run:     trial{ends: 40, end: killAt}.run,
+			Mutants: []campaign.Mutant{{Name: "a message is lost", Run: trial{ends: 10, end: killAt, harm: lose}.once}},
 		},
 		{
 			Name: "stops of the server", Unit: "stops", Target: 1000, Needs: needs,
@@ -29,7 +34,7 @@ func Campaigns() []campaign.Campaign {
 			Mutants: []campaign.Mutant{{Name: "a message is lost", Run: trial{ends: 10, end: stop, harm: lose}.once}},
 		},
 		{
-			Name: "kills of the fetcher, which removes", Unit: "kills", Target: 5000, Needs: needs,
+			Name: "kills of the fetcher, which removes", Unit: "kills", Target: 1500, Needs: needs,
 			Run: hauls{kills: 60}.run,
 			Mutants: []campaign.Mutant{
 				{Name: "a message is lost", Run: hauls{kills: 10, harm: lose}.once},
@@ -37,7 +42,7 @@ func Campaigns() []campaign.Campaign {
 			},
 		},
 		{
-			Name: "kills of the fetcher, which leaves mail there", Unit: "kills", Target: 5000, Needs: needs,
+			Name: "kills of the fetcher, which leaves mail there", Unit: "kills", Target: 1500, Needs: needs,
 			Run:     hauls{kills: 60, keep: true}.run,
 			Mutants: []campaign.Mutant{{Name: "a message is doubled", Run: hauls{kills: 10, keep: true, harm: double}.once}},
 		},
@@ -75,6 +80,27 @@ type trial struct {
 }
 
 func kill(p *rig.Postwain, _ *rand.Rand) error { return p.Kill() }
+
+// killAt kills at the n-th call of one that changes the disk, from now on.
+func killAt(p *rig.Postwain, random *rand.Rand) error {
+	calls := []string{"openat", "write", "fsync", "fdatasync", "renameat2", "unlinkat", "pwrite64"}
+	call := calls[random.IntN(len(calls))]
+	heal, err := infect(p.PID(), fmt.Sprintf("%s:signal=KILL:when=%d", call, 1+random.IntN(8)), os.DevNull)
+	if err != nil {
+		return err
+	}
+	tick, enough := time.NewTicker(2*time.Millisecond), time.NewTimer(time.Second) // some calls are rare
+	defer tick.Stop()
+	defer enough.Stop()
+	for waiting := true; waiting && !dead(p.PID()); {
+		select {
+		case <-tick.C:
+		case <-enough.C:
+			waiting = false
+		}
+	}
+	return errors.Join(p.Kill(), heal())
+}
 
 // stop asks for an end, and before that now and then for a reload.
 func stop(p *rig.Postwain, random *rand.Rand) error {

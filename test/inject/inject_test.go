@@ -5,7 +5,7 @@ package inject
 import "testing"
 
 func TestEnds(t *testing.T) {
-	for name, trial := range map[string]trial{"kill": {ends: 20, end: kill}, "stop": {ends: 6, end: stop}, "starve": {ends: 5, end: starve}} {
+	for name, trial := range map[string]trial{"kill": {ends: 20, end: kill}, "stop": {ends: 6, end: stop}, "starve": {ends: 5, end: starve}, "call": {ends: 10, end: killAt}} {
 		t.Run(name, func(t *testing.T) {
 			r, err := trial.run(t.Context(), 1)
 			if err != nil {

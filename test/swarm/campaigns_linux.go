@@ -12,7 +12,7 @@ import (
 
 // Campaigns are the swarms and the testers of TLS.
 func Campaigns() []campaign.Campaign {
-	crowded := siege{crowd: 10_000, logins: 1000, within: 50 * time.Millisecond, weigh: true}
+	crowded := siege{crowd: 10_000, deaf: 50, logins: 1000, within: 50 * time.Millisecond, weigh: true}
 	flooded := siege{flooders: 64, logins: 300}
 	return []campaign.Campaign{
 		{

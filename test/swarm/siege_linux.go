@@ -22,6 +22,7 @@ import (
 // siege is what honest users have to get through.
 type siege struct {
 	crowd    int           // connections that are idle or slow, half of them inside TLS
+	deaf     int           // clients who ask for big messages and never read
 	flooders int           // who make one handshake after the other
 	logins   int           // of honest users, one after the other
 	within   time.Duration // what 99 of 100 of them may take; zero: any time
@@ -35,6 +36,7 @@ type siege struct {
 const (
 	mostClear  = 12 << 10
 	mostSecure = 40 << 10
+	mostDeaf   = 256 << 10 // logged in, with what is on its way
 )
 
 func (s siege) once(ctx context.Context) (campaign.Result, error) { return s.run(ctx, 1) }
@@ -54,6 +56,9 @@ func (s siege) run(ctx context.Context, seed uint64) (r campaign.Result, err err
 		return r, err
 	}
 	if err := rig.MakeMaildir(space.Maildir("alice")); err != nil {
+		return r, err
+	}
+	if err := furnish(space, s.deaf); err != nil {
 		return r, err
 	}
 	server, err := space.Postwain(binary, "[limits]\nlogin_timeout = \"10m\"\n")
@@ -87,6 +92,15 @@ func (s siege) hold(ctx context.Context, server *rig.Postwain, secure *tls.Confi
 		defer c.leave()
 		busy.Go(func() { c.dawdle(ctx) })
 	}
+	before, err := server.Memory()
+	if err != nil {
+		return r, err
+	}
+	silent, err := stopEars(ctx, s.deaf, address(server.POP3))
+	if err != nil {
+		return r, err
+	}
+	defer silent.leave()
 	flood := &flood{address: address(server.POP3S), config: secure}
 	for range s.flooders {
 		own := rand.New(rand.NewPCG(random.Uint64(), 0))
@@ -106,6 +120,13 @@ func (s siege) hold(ctx context.Context, server *rig.Postwain, secure *tls.Confi
 	others, err := quiet()
 	if err != nil {
 		return r, err
+	}
+	if s.deaf > 0 {
+		after, err := server.Memory()
+		if err != nil {
+			return r, err
+		}
+		weigh(entrance{name: "memory of a client who never reads", most: mostDeaf}, max(0, after-before)/int64(s.deaf), &r)
 	}
 	r.Count = int64(s.logins)
 	for _, err := range refused {
