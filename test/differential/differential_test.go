@@ -1,6 +1,9 @@
 package differential
 
-import "testing"
+import (
+	"strings"
+	"testing"
+)
 
 func TestOurs(t *testing.T) {
 	t.Parallel()
@@ -32,5 +35,23 @@ func TestMutants(t *testing.T) {
 func TestDifferencesAreWritten(t *testing.T) {
 	if _, err := parseKnown(listed); err != nil {
 		t.Error(err)
+	}
+}
+
+// What went wrong is told with as little as it takes.
+func TestShrink(t *testing.T) {
+	t.Parallel()
+	m := mutants()["numbers may have a zero before"]
+	drop := []letter{newLetter("a", "a\n"), newLetter("b", "b\n"), newLetter("c", "c\n")}
+	var steps []step
+	for _, line := range []string{"CAPA", "USER " + user, "PASS " + password, "STAT", "LIST", "NOOP", "RETR 01", "UIDL", "QUIT"} {
+		steps = append(steps, step{line: line + "\r\n"})
+	}
+	least, err := m.shrink(drop, steps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := `with 1 messages (["c\r\n"]), ["USER carol\r\n" "PASS correct horse\r\n" "RETR 01\r\n"]: `; !strings.HasPrefix(least, want) {
+		t.Errorf("%s", least)
 	}
 }

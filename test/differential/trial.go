@@ -132,7 +132,7 @@ func (t trial) drop(random *rand.Rand, i int, id *identity, r *campaign.Result) 
 	}
 	next := len(letters)
 	for range t.sessions {
-		s := &session{users: map[string]string{user: password}, drop: drop, bounds: ourBounds(), announce: ourAnnouncement()}
+		s := newSession(drop)
 		steps := stream{random, user, password, len(drop), true}.session()
 		e := event{at: -1}
 		if ways[1].name == "in a Maildir" && random.IntN(3) == 0 {
@@ -153,7 +153,8 @@ func (t trial) drop(random *rand.Rand, i int, id *identity, r *campaign.Result) 
 		}
 		n, wrong := compare(s, steps, e, first)
 		if r.Count += n; wrong != "" {
-			return wrong, nil
+			least, err := t.shrink(drop, steps)
+			return wrong + "; " + least, err
 		}
 		if !bytes.Equal(first.said, other.said) {
 			return fmt.Sprintf("%s: %.300q; %s: %.300q", ways[0].name, first.said, ways[1].name, other.said), nil
@@ -164,6 +165,11 @@ func (t trial) drop(random *rand.Rand, i int, id *identity, r *campaign.Result) 
 		drop = s.left()
 	}
 	return "", nil
+}
+
+// newSession is what our server has to do with the mail.
+func newSession(drop []letter) *session {
+	return &session{users: map[string]string{user: password}, drop: drop, bounds: ourBounds(), announce: ourAnnouncement()}
 }
 
 // late is a message that comes during a session.
