@@ -7,7 +7,7 @@ STRIKES     ?= 600
 FOR         ?= 30m
 BENCHFLAGS  ?= -write
 
-.PHONY: help test race lint cross fuzz interop prove prove-fetch prove-timing sign-in bench
+.PHONY: help test race lint cross fuzz interop interop-bucket prove prove-fetch prove-timing sign-in bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' $(MAKEFILE_LIST)
@@ -22,6 +22,7 @@ lint: ## check format, vet and staticcheck
 	@test -z "$$(gofmt -l .)" || { echo "not formatted:"; gofmt -l .; exit 1; }
 	go vet ./...
 	go vet -tags interop ./test/...
+	go vet -tags bucket ./internal/store/bucket
 	go run $(STATICCHECK) ./...
 	go run $(STATICCHECK) -tags interop ./test/...
 
@@ -46,6 +47,9 @@ fuzz: ## run each fuzz target for FUZZTIME
 interop: ## run other people's clients and servers; installs them, needs Debian and root
 	test/interop/install
 	go test -tags interop -count 1 -timeout 15m -p 1 ./test/...
+
+interop-bucket: ## run the object store's tests against versitygw, which is built first
+	test/interop/bucket
 
 prove: ## go on with every campaign FOR a time into docs/PROOF.md and its ledger; needs Debian and root
 	test/interop/install

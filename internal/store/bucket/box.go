@@ -24,8 +24,8 @@ type box struct {
 	closed    bool
 }
 
-func newBox(d *drop, v *view) *box {
-	b := &box{drop: d, view: v, writer: newULID(time.Now()).String(), list: make([]maildrop.Message, len(v.mail))}
+func newBox(d *drop, v *view, writer string) *box {
+	b := &box{drop: d, view: v, writer: writer, list: make([]maildrop.Message, len(v.mail))}
 	for i, l := range v.mail {
 		b.list[i] = maildrop.Message{UID: l.uid, Size: l.size, Time: time.UnixMilli(l.time)}
 	}

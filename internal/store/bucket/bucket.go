@@ -52,7 +52,7 @@ func (o snapshots) Open(ctx context.Context, account string) (maildrop.Box, erro
 	if err != nil {
 		return nil, err
 	}
-	b := newBox(d, v)
+	b := newBox(d, v, newULID(time.Now()).String())
 	b.ending = func() string { return endings + d.store.ulids.next(time.Now()).String() }
 	return b, nil
 }

@@ -57,7 +57,7 @@ func TestKeys(t *testing.T) {
 	for _, uid := range []string{id.String(), "a", "../x,W=1/y", "~!=%\\", strings.Repeat("/", 70)} {
 		l := label{id, 42, id.milliseconds() - int64(len(uid)), uid}
 		got, ok := parseLabel(l.key())
-		if !ok || got != l || strings.Contains(strings.TrimPrefix(l.key(), messages), "/") || len(l.key()) > 300 {
+		if !ok || got != l || strings.Contains(strings.TrimPrefix(l.key(), messages), "/") || len(l.key()) > 220 {
 			t.Errorf("%q is read as %+v, %v", l.key(), got, ok)
 		}
 	}

@@ -77,7 +77,8 @@ func unescape(text string) (string, bool) {
 }
 
 // label is what the key of a message tells: <ulid>,W=<octets> and, where they were
-// imported, ,T=<its time in milliseconds> and ,U=<its UID>.
+// imported, ,T=<its time in milliseconds> and ,U=<its UID>; or ,X=<its UID in hex>,
+// where that is shorter, as stores on file systems have names of 255 octets.
 type label struct {
 	id   ulid // which gives its place
 	size int64
@@ -92,8 +93,12 @@ func (l label) key() string {
 	if l.time != l.id.milliseconds() {
 		k += ",T=" + strconv.FormatInt(l.time, 10)
 	}
-	if l.uid != l.id.String() {
-		k += ",U=" + escape(l.uid)
+	switch text := escape(l.uid); {
+	case l.uid == l.id.String():
+	case len(text) <= 2*len(l.uid):
+		k += ",U=" + text
+	default:
+		k += ",X=" + hex.EncodeToString([]byte(l.uid))
 	}
 	return k
 }
@@ -102,6 +107,7 @@ func (l label) key() string {
 // was not written by label.key.
 func parseLabel(key string) (label, bool) {
 	name, ok := strings.CutPrefix(key, messages)
+	name, digits, odd := strings.Cut(name, ",X=")
 	name, uid, imported := strings.Cut(name, ",U=")
 	name, at, dated := strings.Cut(name, ",T=")
 	name, octets, _ := strings.Cut(name, ",W=")
@@ -118,6 +124,12 @@ func parseLabel(key string) (label, bool) {
 	}
 	if imported {
 		if l.uid, ok = unescape(uid); !ok || !validUID(l.uid) {
+			return l, false
+		}
+	}
+	if odd {
+		octets, err := hex.DecodeString(digits)
+		if l.uid = string(octets); err != nil || imported || !validUID(l.uid) {
 			return l, false
 		}
 	}

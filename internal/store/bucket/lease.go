@@ -3,6 +3,7 @@ package bucket
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,8 +30,10 @@ func (d *drop) acquire(ctx context.Context) (maildrop.Box, error) {
 		}
 	}
 	epoch := v.highest + 1
-	won, err := d.create(ctx, epochKey(leases, epoch), "")
+	writer := newULID(time.Now()).String()
+	won, err := d.create(ctx, epochKey(leases, epoch), writer)
 	if err != nil {
+		d.giveUp(epoch, writer)
 		return nil, d.wrap(err)
 	}
 	if !won {
@@ -41,25 +44,32 @@ func (d *drop) acquire(ctx context.Context) (maildrop.Box, error) {
 	// with a commit that the first listing did not have.
 	began := time.Now()
 	if v, err = d.look(ctx); err != nil {
-		d.giveUp(epoch)
+		d.giveUp(epoch, writer)
 		return nil, err
 	}
 	if v.highest != epoch || v.ended[epoch] {
 		return nil, d.wrap(maildrop.ErrInUse)
 	}
-	b := newBox(d, v)
+	b := newBox(d, v, writer)
 	b.ending = func() string { return epochKey(endings, epoch) }
 	b.exclusive = true
 	b.renewal = renew(d, epoch, began)
 	return b, nil
 }
 
-// giveUp ends an epoch that nobody has used, so that nobody has to wait for its
-// end.
-func (d *drop) giveUp(epoch uint64) {
+// giveUp ends an epoch that the writer may have begun and has not used, so that
+// nobody has to wait for its end. It touches nobody else's.
+func (d *drop) giveUp(epoch uint64, writer string) {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
-	_, _ = d.create(ctx, epochKey(endings, epoch), "") // or the lease runs out
+	r, err := d.store.objects.Get(ctx, d.dir+epochKey(leases, epoch))
+	if err != nil {
+		return // it was not begun, or runs out by itself
+	}
+	defer r.Close()
+	if was, err := io.ReadAll(io.LimitReader(r, maxAgreed)); err == nil && string(was) == writer {
+		_, _ = d.create(ctx, epochKey(endings, epoch), "") // likewise
+	}
 }
 
 // create makes a small object.
@@ -114,16 +124,35 @@ func (r *renewal) stale() bool {
 // It is the commit: whoever loses the creation has lost the maildrop before.
 func (d *drop) end(ctx context.Context, key, writer string, ids []string) error {
 	won, err := d.create(ctx, key, writeEnding(writer, ids))
-	if err != nil || !won {
-		// The answer may be lost, and the ending be ours nevertheless.
-		was, _, readErr := d.readEnding(ctx, key)
-		switch {
-		case readErr == nil && was == writer && len(ids) > 0:
-			return nil
-		case err != nil:
-			return fmt.Errorf("%w: %w", maildrop.ErrUnknownOutcome, err)
-		}
+	switch {
+	case err != nil && len(ids) > 0:
+		return d.settle(key, writer, err)
+	case err != nil:
+		return err
+	case !won:
 		return errLost
 	}
 	return nil
+}
+
+// settle finds out what became of an ending that was not answered for. One that
+// removes nothing is created in its place: if that succeeds, nothing is removed
+// and never will be, and else what is there tells.
+func (d *drop) settle(key, writer string, cause error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	won, err := d.create(ctx, key, "")
+	if won {
+		return cause
+	}
+	if err == nil {
+		var was string
+		if was, _, err = d.readEnding(ctx, key); err == nil {
+			if was == writer {
+				return nil
+			}
+			return errLost
+		}
+	}
+	return fmt.Errorf("%w: %w, %w", maildrop.ErrUnknownOutcome, cause, err)
 }
