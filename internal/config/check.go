@@ -11,7 +11,10 @@ func (d *decoder) check(c *Config) {
 	if c.Hostname != "" && !validHost(c.Hostname) {
 		d.fail("hostname", "hostname = %q is no host name; write it as \"mail.example.org\"", c.Hostname)
 	}
-	d.checkPath(c.Mail.Path)
+	if c.Mail.Store == Maildir {
+		d.checkPath(c.Mail.Path)
+	}
+	d.checkBucket(c)
 	d.checkSignIn(c)
 	d.pair("tls", c.TLS.Cert, c.TLS.Key)
 	haveTLS := c.TLS.Cert != "" || c.TLS.ACME.Configured()

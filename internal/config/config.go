@@ -37,6 +37,7 @@ type Config struct {
 	StateDir string `toml:"state_dir"`
 
 	Mail     Mail     `toml:"mail"`
+	Bucket   Bucket   `toml:"bucket"`
 	Accounts Accounts `toml:"accounts"`
 	SASL     SASL     `toml:"sasl"`
 	Kerberos Kerberos `toml:"kerberos"`
@@ -49,7 +50,8 @@ type Config struct {
 
 // Mail says where the mail lies and how it is served.
 type Mail struct {
-	// Store is the kind of the mail store: "maildir".
+	// Store is the kind of the mail store: "maildir", or "bucket" for an object
+	// store (see [bucket]).
 	Store Store `toml:"store"`
 	// Path is the Maildir of an account. %u stands for the whole account name,
 	// %n for its local part, %d for its domain, %% for a per cent sign. A
@@ -183,7 +185,8 @@ type Log struct {
 // Default gives the value of every key that is unset.
 func Default() *Config {
 	return &Config{
-		Mail: Mail{Store: Maildir, Lock: Exclusive, UTF8: AsStored, UIDLFormat: "%08Xu%08Xv"},
+		Mail:   Mail{Store: Maildir, Lock: Exclusive, UTF8: AsStored, UIDLFormat: "%08Xu%08Xv"},
+		Bucket: Bucket{LeaseTime: time.Minute},
 		Limits: Limits{
 			Connections:           10000,
 			ConnectionsPerAddress: 100,
@@ -259,7 +262,7 @@ func Parse(p Purpose, file string, data []byte) (*Config, error) {
 
 // serves reports whether there is a section that only a server needs.
 func serves(tree map[string]any) bool {
-	for _, key := range []string{"mail", "accounts", "sasl", "kerberos", "tls", "listen", "limits"} {
+	for _, key := range []string{"mail", "bucket", "accounts", "sasl", "kerberos", "tls", "listen", "limits"} {
 		if tree[key] != nil {
 			return true
 		}
@@ -281,7 +284,7 @@ func syntax(file string, err error) Problem {
 func (c *Config) resolve(dir string) {
 	a := &c.Accounts
 	paths := []*string{
-		&c.StateDir, &c.Mail.Path, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA, &c.TLS.ClientCRL, &c.TLS.ACME.CA,
+		&c.StateDir, &c.Mail.Path, &c.Bucket.SecretKeyFile, &c.TLS.Cert, &c.TLS.Key, &c.TLS.ClientCA, &c.TLS.ClientCRL, &c.TLS.ACME.CA,
 		&c.TLS.ACME.Dir, &c.TLS.ACME.EABKeyFile, &c.Kerberos.Keytab,
 		&a.PasswdFile, &a.AppPasswords, &a.Masters.PasswdFile, &a.LDAP.CA, &a.LDAP.BindPasswordFile, &a.SQL.DSNFile,
 		&a.PAM.Helper, &a.OAuth.ClientSecretFile, &a.OAuth.CA,

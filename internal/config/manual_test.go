@@ -24,7 +24,7 @@ func TestManualIsCurrent(t *testing.T) {
 func manual(t *testing.T) []byte {
 	t.Helper()
 	docs := make(map[string]string)
-	for _, name := range []string{"config.go", "accounts.go", "signin.go", "acme.go", "fetch.go"} {
+	for _, name := range []string{"config.go", "accounts.go", "signin.go", "acme.go", "bucket.go", "fetch.go"} {
 		file, err := parser.ParseFile(token.NewFileSet(), name, nil, parser.ParseComments)
 		if err != nil {
 			t.Fatal(err)

@@ -15,12 +15,15 @@ import (
 // Store is a kind of mail store.
 type Store string
 
-// Maildir is the store of this version.
-const Maildir Store = "maildir"
+// The stores of this version.
+const (
+	Maildir  Store = "maildir"
+	InBucket Store = "bucket"
+)
 
 // UnmarshalText accepts the names of the stores that this version has.
 func (s *Store) UnmarshalText(text []byte) error {
-	return choose(s, text, []Store{Maildir}, "mbox", "bucket")
+	return choose(s, text, []Store{Maildir, InBucket}, "mbox")
 }
 
 // Lock says what happens when an account is opened twice.

@@ -31,7 +31,10 @@ func (d *Daemon) confine() {
 // when it reads the configuration again.
 func paths(c *config.Config) sandbox.Paths {
 	a := &c.Accounts
-	p := sandbox.Paths{Write: []string{c.StateDir, mailRoot(c.Mail.Path)}}
+	p := sandbox.Paths{Write: []string{c.StateDir}}
+	if c.Mail.Store == config.Maildir {
+		p.Write = append(p.Write, mailRoot(c.Mail.Path))
+	}
 	read := func(files ...string) {
 		for _, f := range files {
 			if f != "" {

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -8,22 +9,52 @@ import (
 	"path/filepath"
 
 	"github.com/postwain/postwain/internal/config"
+	"github.com/postwain/postwain/internal/fetch/secret"
 	"github.com/postwain/postwain/internal/store"
+	"github.com/postwain/postwain/internal/store/bucket"
 )
 
 // openStore opens the mail store and finishes what a crash left undone.
-func openStore(c *config.Config, log *slog.Logger) (store.Store, error) {
-	if err := errors.Join(checkRoot(mailRoot(c.Mail.Path)), makeState(c.StateDir)); err != nil {
-		return nil, err
-	}
-	s, err := store.Open(store.Config{
+func openStore(ctx context.Context, c *config.Config, log *slog.Logger) (store.Store, error) {
+	o := store.Config{
 		Kind: string(c.Mail.Store), Path: c.Mail.Path, State: c.StateDir,
 		UIDLFormat: c.Mail.UIDLFormat, Log: log,
-	})
+	}
+	where := c.Mail.Path
+	if err := makeState(c.StateDir); err != nil {
+		return nil, err
+	}
+	switch c.Mail.Store {
+	case config.InBucket:
+		var err error
+		if o.Bucket, err = bucketOptions(ctx, &c.Bucket); err != nil {
+			return nil, err
+		}
+		where = "the bucket " + c.Bucket.Name
+	default:
+		if err := checkRoot(mailRoot(c.Mail.Path)); err != nil {
+			return nil, err
+		}
+	}
+	s, err := store.Open(ctx, o)
 	if err != nil {
-		return nil, fmt.Errorf("mail in %s with the state in %s: %w", c.Mail.Path, c.StateDir, err)
+		return nil, fmt.Errorf("mail in %s with the state in %s: %w", where, c.StateDir, err)
 	}
 	return s, nil
+}
+
+func bucketOptions(ctx context.Context, b *config.Bucket) (bucket.Options, error) {
+	o := bucket.Options{
+		Endpoint: b.Endpoint, Region: b.Region, Name: b.Name, Prefix: b.Prefix, PathStyle: b.PathStyle,
+		AccessKey: b.AccessKey, LeaseTime: b.LeaseTime,
+	}
+	var err error
+	if b.SecretKeyFile != "" {
+		if o.SecretKey, err = secret.File(b.SecretKeyFile, secret.MaxPassword)(ctx); err != nil {
+			err = fmt.Errorf("bucket.secret_key_file: %w", err)
+		}
+	}
+	return o, err
 }
 
 func makeState(dir string) error {

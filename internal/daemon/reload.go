@@ -71,6 +71,7 @@ func fixed(old, c *config.Config) error {
 		{"state_dir", old.StateDir, c.StateDir},
 		{"mail.store", string(old.Mail.Store), string(c.Mail.Store)},
 		{"mail.path", old.Mail.Path, c.Mail.Path},
+		{"bucket", fmt.Sprintf("%+v", old.Bucket), fmt.Sprintf("%+v", c.Bucket)},
 		{"mail.uidl_format", old.Mail.UIDLFormat, c.Mail.UIDLFormat},
 		{"limits.sessions_per_account", strconv.Itoa(old.Limits.SessionsPerAccount), strconv.Itoa(c.Limits.SessionsPerAccount)},
 		{"tls.client_ca", old.TLS.ClientCA, c.TLS.ClientCA},

@@ -33,7 +33,7 @@ func (d *Daemon) start(ctx context.Context) error {
 		d.tickets, err = d.openTickets(d.config, d.accounts, nil)
 		note(err)
 	}
-	d.store, err = openStore(d.config, d.log.Logger)
+	d.store, err = openStore(ctx, d.config, d.log.Logger)
 	note(err)
 	sockets, err := d.openSockets(ctx, d.config.Listen)
 	note(err)

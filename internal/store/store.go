@@ -2,6 +2,7 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"github.com/postwain/postwain/internal/fsx"
+	"github.com/postwain/postwain/internal/store/bucket"
 	"github.com/postwain/postwain/internal/store/maildir"
 	"github.com/postwain/postwain/maildrop"
 )
@@ -27,7 +29,7 @@ type Store interface {
 // Config says which store to open. It is the [mail] section of the
 // configuration, and the state directory.
 type Config struct {
-	// Kind is "maildir". "mbox" and "bucket" are known but not in this version.
+	// Kind is "maildir" or "bucket". "mbox" is known but not in this version.
 	Kind string
 	// Path is the absolute path of a maildrop: %u is the whole name of the
 	// account, %n what is before the last @, %d what is behind it. What is
@@ -38,19 +40,37 @@ type Config struct {
 	// UIDLFormat is the pop3_uidl_format of a Dovecot that served the mail
 	// before. Empty: Dovecot's default.
 	UIDLFormat string
+	// Bucket is the [bucket] section, for that kind.
+	Bucket bucket.Options
 	// Log takes what an operator should know. Nil: nobody does.
 	Log *slog.Logger
 }
 
-// Open opens the store. It fails if another server has the State open.
-func Open(c Config) (Store, error) {
+// Open opens the store. It fails if another server has the State open, or if the
+// bucket is not what mail needs; ctx bounds the questions to that.
+func Open(ctx context.Context, c Config) (Store, error) {
 	switch c.Kind {
 	case "maildir":
 		return openMaildir(c)
-	case "mbox", "bucket":
+	case "bucket":
+		return openBucket(ctx, c)
+	case "mbox":
 		return nil, fmt.Errorf("store = %q is not in this version", c.Kind)
 	}
 	return nil, fmt.Errorf("store = %q is unknown: use \"maildir\"", c.Kind)
+}
+
+func openBucket(ctx context.Context, c Config) (Store, error) {
+	o := c.Bucket
+	o.Spool = c.State
+	s, err := bucket.Open(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Probe(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 func openMaildir(c Config) (Store, error) {

@@ -36,14 +36,14 @@ func TestOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	good := Config{Kind: "maildir", Path: dir + "/%d/%n", State: state}
-	s, err := Open(good)
+	s, err := Open(t.Context(), good)
 	if err != nil {
 		t.Fatal(err)
 	}
 	if err := s.Deliver(t.Context(), "alice@example.org", maildrop.Incoming{}, strings.NewReader("x")); err != nil {
 		t.Error(err)
 	}
-	if _, err := Open(good); err == nil || !strings.Contains(err.Error(), "another server") {
+	if _, err := Open(t.Context(), good); err == nil || !strings.Contains(err.Error(), "another server") {
 		t.Errorf("a second server on the same state gets %v", err)
 	}
 	if err := s.Close(); err != nil {
@@ -54,7 +54,7 @@ func TestOpen(t *testing.T) {
 		want   string
 	}{
 		{func(c *Config) { c.Kind = "mbox" }, "not in this version"},
-		{func(c *Config) { c.Kind = "bucket" }, "not in this version"},
+		{func(c *Config) { c.Kind = "bucket" }, "it has no name"},
 		{func(c *Config) { c.Kind = "Maildir" }, "unknown"},
 		{func(c *Config) { c.Path = "/no/such/directory/%u" }, "mail directory"},
 		{func(c *Config) { c.Path = dir + "/%x" }, "%"},
@@ -64,7 +64,7 @@ func TestOpen(t *testing.T) {
 	} {
 		bad := good
 		c.change(&bad)
-		if _, err := Open(bad); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := Open(t.Context(), bad); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("Open(%+v): %v", bad, err)
 		}
 	}

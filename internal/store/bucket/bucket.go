@@ -18,6 +18,7 @@ import (
 type Store struct {
 	objects objects
 	prefix  string
+	spool   string
 	ttl     time.Duration
 	ulids   ulids
 }
@@ -37,6 +38,9 @@ func (s *Store) Open(ctx context.Context, account string) (maildrop.Box, error) 
 	}
 	return d.acquire(ctx)
 }
+
+// Close has nothing to end: each Box ends its own.
+func (s *Store) Close() error { return nil }
 
 // Snapshots opens maildrops for any number of sessions at a time.
 func (s *Store) Snapshots() maildrop.Store { return snapshots{s} }

@@ -101,7 +101,7 @@ func TestULIDs(t *testing.T) {
 func TestSpool(t *testing.T) {
 	t.Parallel()
 	for _, text := range []string{"", "\n", "\r", "a", "a\n", "a\r\n", "a\r\r\n\rb", "\n\n", strings.Repeat("line\n", 40_000), strings.Repeat("\r\n", 32<<10)} {
-		s, err := take(t.Context(), iotest.HalfReader(strings.NewReader(text)))
+		s, err := take(t.Context(), t.TempDir(), iotest.HalfReader(strings.NewReader(text)))
 		if err != nil {
 			t.Fatal(err)
 		}

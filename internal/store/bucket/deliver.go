@@ -23,7 +23,7 @@ func (s *Store) Deliver(ctx context.Context, account string, in maildrop.Incomin
 	if err != nil {
 		return err
 	}
-	text, err := take(ctx, r)
+	text, err := take(ctx, s.spool, r)
 	if err != nil {
 		return d.wrap(err)
 	}

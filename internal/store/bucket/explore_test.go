@@ -442,7 +442,7 @@ func TestInterleavings(t *testing.T) {
 	for _, s := range settings() {
 		t.Run(s.name, func(t *testing.T) {
 			t.Parallel()
-			for seed := range uint64(3000) {
+			for seed := range uint64(1500) {
 				if err := newScene(t).run(t, s, wander(seed)); err != nil {
 					t.Fatal(err)
 				}

@@ -37,6 +37,9 @@ type Options struct {
 	// AccessKey and SecretKey sign requests. Empty: those of the environment, or
 	// of the machine's role.
 	AccessKey, SecretKey string
+	// Spool is the directory for mail on its way in that is not small. Empty: the
+	// system's.
+	Spool string
 	// LeaseTime is how long a maildrop stays locked when its server has died.
 	// Zero: a minute.
 	LeaseTime time.Duration
@@ -73,7 +76,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if ttl == 0 {
 		ttl = defaultTTL
 	}
-	return &Store{objects: &s3Objects{client, o.Name}, prefix: o.Prefix, ttl: ttl}, nil
+	return &Store{objects: &s3Objects{client, o.Name}, prefix: o.Prefix, spool: o.Spool, ttl: ttl}, nil
 }
 
 // attempts at a request that fails by no fault of ours, with growing pauses.

@@ -19,13 +19,14 @@ type spooled struct {
 	memory []byte
 	file   *os.File
 	size   int64
+	dir    string // for the file
 }
 
 const inMemory = 64 << 10
 
 // take reads r to its end.
-func take(ctx context.Context, r io.Reader) (s *spooled, err error) {
-	s = &spooled{}
+func take(ctx context.Context, dir string, r io.Reader) (s *spooled, err error) {
+	s = &spooled{dir: dir}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Close())
@@ -75,7 +76,7 @@ func (s *spooled) Write(p []byte) (n int, err error) {
 }
 
 func (s *spooled) spill() error {
-	f, err := os.CreateTemp("", "postwain-bucket-")
+	f, err := os.CreateTemp(s.dir, "postwain-bucket-")
 	if err != nil {
 		return err
 	}
