@@ -87,13 +87,13 @@ func (h hauls) haul(ctx context.Context, d depot, name string, random *rand.Rand
 		}
 		r.Count++
 	}
+	if err := h.finish(ctx, d.fetcher, there); err != nil {
+		return 0, err
+	}
 	if h.harm != nil {
 		if err := h.harm(there.Maildir); err != nil {
 			return 0, err
 		}
-	}
-	if err := h.finish(ctx, d.fetcher, there); err != nil {
-		return 0, err
 	}
 	h.judge(ctx, d, there, sent, r)
 	return len(sent), nil
