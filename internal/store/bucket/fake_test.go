@@ -49,6 +49,7 @@ const (
 	conflict        // 409
 	forbidden       // 403
 	undated         // the answer has no Date
+	silenced        // half of the body comes, and then nothing
 )
 
 func newFakeS3(t testing.TB) (*fakeS3, *Store) {
@@ -102,6 +103,12 @@ func (f *fakeS3) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.WriteHeader(answer.Code)
 	if what == cut {
 		text = text[:len(text)/2]
+	}
+	if what == silenced {
+		_, _ = w.Write(text[:len(text)/2])
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		return
 	}
 	_, _ = w.Write(text)
 }

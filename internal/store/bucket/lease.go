@@ -96,7 +96,7 @@ func renew(d *drop, epoch uint64, began time.Time) *renewal {
 			case <-turn.C:
 				now := time.Since(began)
 				// A failure is told by the fence, if it comes to that.
-				if d.store.objects.Touch(ctx, d.dir+epochKey(leases, epoch)) == nil {
+				if d.touch(ctx, epoch) == nil {
 					r.last.Store(int64(now))
 				}
 			case <-ctx.Done():
@@ -105,6 +105,13 @@ func renew(d *drop, epoch uint64, began time.Time) *renewal {
 		}
 	})
 	return r
+}
+
+// touch renews a lease, or gives up when it is time for the next renewal.
+func (d *drop) touch(ctx context.Context, epoch uint64) error {
+	ctx, cancel := context.WithTimeout(ctx, d.store.ttl/3)
+	defer cancel()
+	return d.store.objects.Touch(ctx, d.dir+epochKey(leases, epoch))
 }
 
 func (r *renewal) stop() {

@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/middleware"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -67,6 +68,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		c.Region = "us-east-1" // which stores that have none call themselves
 	}
 	client := s3.NewFromConfig(c, func(p *s3.Options) {
+		p.HTTPClient = awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.ResponseHeaderTimeout = stallTimeout })
 		p.UsePathStyle = o.PathStyle
 		if o.Endpoint != "" {
 			p.BaseEndpoint = aws.String(o.Endpoint)
@@ -76,8 +78,12 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if ttl == 0 {
 		ttl = defaultTTL
 	}
-	return &Store{objects: &s3Objects{client, o.Name}, prefix: o.Prefix, spool: o.Spool, ttl: ttl}, nil
+	return &Store{objects: &s3Objects{client, o.Name, stallTimeout}, prefix: o.Prefix, spool: o.Spool, ttl: ttl}, nil
 }
+
+// stallTimeout is how long the store may be silent in the middle of a message, or
+// before an answer.
+const stallTimeout = 30 * time.Second
 
 // attempts at a request that fails by no fault of ours, with growing pauses.
 const attempts = 5
@@ -86,6 +92,7 @@ const attempts = 5
 type s3Objects struct {
 	client *s3.Client
 	bucket string
+	stall  time.Duration
 }
 
 // uploadID is the metadata by which who creates an object knows it again.
@@ -129,14 +136,43 @@ func (b *s3Objects) Touch(ctx context.Context, key string) error {
 
 // Get is a GET whose checksum is compared, where the store has kept one.
 func (b *s3Objects) Get(ctx context.Context, key string) (io.ReadCloser, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	silence := time.AfterFunc(b.stall*attempts, cancel)
 	out, err := b.client.GetObject(ctx, &s3.GetObjectInput{Bucket: &b.bucket, Key: &key, ChecksumMode: types.ChecksumModeEnabled})
+	if err != nil {
+		silence.Stop()
+		cancel()
+	}
 	if c := code(err); c == "NoSuchKey" || c == "NotFound" {
 		return nil, fmt.Errorf("%w: %s", errNoObject, key)
 	}
 	if err != nil {
 		return nil, explain(err)
 	}
-	return out.Body, nil
+	return &watched{out.Body, cancel, silence, b.stall}, nil
+}
+
+// watched is a body that ends with an error when it has been silent for too long.
+type watched struct {
+	io.ReadCloser
+	cancel  context.CancelFunc
+	silence *time.Timer // cancels
+	stall   time.Duration
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	w.silence.Reset(w.stall)
+	n, err := w.ReadCloser.Read(p)
+	if !w.silence.Stop() && err != nil && err != io.EOF {
+		err = fmt.Errorf("the store has been silent for %v: %w", w.stall, err)
+	}
+	return n, err
+}
+
+func (w *watched) Close() error {
+	w.silence.Stop()
+	defer w.cancel()
+	return w.ReadCloser.Close()
 }
 
 // List asks for one page after the other.

@@ -78,8 +78,27 @@ func TestDamagedBody(t *testing.T) {
 		f.fault = func(*http.Request) fault { return none }
 		b.Close()
 	}
-	// The size in the key is that of another message.
 	f, s := newFakeS3(t)
+	s.objects.(*s3Objects).stall = 50 * time.Millisecond
+	if err := put(t, s, strings.Repeat("letter\n", 100_000)); err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Open(t.Context(), owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.fault = on(silenced, 1, http.MethodGet, "/m/")
+	r, err := b.Get(t.Context(), 0, -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(r); err == nil || !strings.Contains(err.Error(), "silent") {
+		t.Errorf("a store that falls silent: %v", err)
+	}
+	r.Close()
+	b.Close()
+	// The size in the key is that of another message.
+	f, s = newFakeS3(t)
 	if err := put(t, s, "letter\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -87,12 +106,12 @@ func TestDamagedBody(t *testing.T) {
 		delete(f.objects, key)
 		f.objects[strings.Replace(key, ",W=8", ",W=7", 1)] = o
 	}
-	b, err := s.Open(t.Context(), owner)
+	b, err = s.Open(t.Context(), owner)
 	if err != nil || len(b.Messages()) != 1 {
 		t.Fatalf("%v", err)
 	}
 	defer b.Close()
-	r, err := b.Get(t.Context(), 0, -1)
+	r, err = b.Get(t.Context(), 0, -1)
 	if err != nil {
 		t.Fatal(err)
 	}
