@@ -32,6 +32,7 @@ internal/fetch FuzzJournal
 internal/fetch/sink/smtp FuzzReply
 internal/fetch/token FuzzWord
 internal/fetch/rcfile FuzzParse FuzzSeen FuzzTuple
+internal/store/bucket FuzzLabel FuzzEnding
 internal/store/maildir FuzzNames FuzzAccount FuzzUIDs FuzzIndex FuzzJournal FuzzDovecot FuzzCourier
 `
 
