@@ -1,6 +1,10 @@
 package config
 
-import "time"
+import (
+	"net/url"
+	"strings"
+	"time"
+)
 
 // Bucket is an object store with the API of Amazon's S3, for store = "bucket":
 // any number of servers may share it, with nothing else between them.
@@ -13,7 +17,7 @@ type Bucket struct {
 	Region string `toml:"region"`
 	// Name is the bucket's. It must exist.
 	Name string `toml:"name"`
-	// Prefix is before all keys, as "mail/". Unset: none.
+	// Prefix is before all keys, as "mail/", with a slash at its end. Unset: none.
 	Prefix string `toml:"prefix"`
 	// PathStyle asks for https://endpoint/name in place of https://name.endpoint,
 	// as most stores but Amazon's want it.
@@ -44,6 +48,12 @@ func (d *decoder) checkBucket(c *Config) {
 		d.fail("bucket.name", "bucket.name is missing; write name = \"mail\" in [bucket]")
 	case c.Mail.Path != "":
 		d.fail("mail.path", "mail.path has no meaning for store = \"bucket\"")
+	}
+	if u, err := url.Parse(b.Endpoint); b.Endpoint != "" && (err != nil || u.Scheme != "https" && u.Scheme != "http" || u.Host == "") {
+		d.fail("bucket.endpoint", "bucket.endpoint = %q is no URL; write it as \"https://s3.example.org\"", b.Endpoint)
+	}
+	if b.Prefix != "" && (!strings.HasSuffix(b.Prefix, "/") || strings.HasPrefix(b.Prefix, "/")) {
+		d.fail("bucket.prefix", "bucket.prefix = %q has to end in a slash, and not begin with one", b.Prefix)
 	}
 	if (b.AccessKey == "") != (b.SecretKeyFile == "") {
 		d.fail("bucket.access_key", "bucket needs both access_key and secret_key_file, or neither")

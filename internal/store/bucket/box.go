@@ -92,6 +92,9 @@ func (b *box) Commit(ctx context.Context, deleted []int) error {
 		ids = append(ids, b.view.mail[i].id.String())
 		gone = append(gone, b.view.mail[i])
 	}
+	if len(ids) > maxRemoved {
+		return b.drop.wrap(fmt.Errorf("a session can remove %d messages, and not %d", maxRemoved, len(ids)))
+	}
 	b.ended = true
 	b.renewal.stop()
 	if b.renewal.stale() {
@@ -102,8 +105,16 @@ func (b *box) Commit(ctx context.Context, deleted []int) error {
 			return b.drop.wrap(err)
 		}
 	}
-	_ = b.drop.tidy(ctx, slices.Concat(gone, b.view.removed), b.view.swept) // what is left is hidden, and the next session's to remove
+	b.tidy(ctx, slices.Concat(gone, b.view.removed))
 	return nil
+}
+
+// tidy deletes what nobody is shown any more. What is left is the next session's to
+// delete.
+func (b *box) tidy(ctx context.Context, removed []label) {
+	ctx, cancel := context.WithTimeout(ctx, closeTimeout)
+	defer cancel()
+	_ = b.drop.tidy(ctx, removed, b.view.swept) // the outcome changes nothing for anybody
 }
 
 // closeTimeout bounds the end of a session that nobody waits for.
@@ -126,6 +137,6 @@ func (b *box) Close() error {
 			return b.drop.wrap(err)
 		}
 	}
-	_ = b.drop.tidy(ctx, b.view.removed, b.view.swept) // of sessions before
+	b.tidy(ctx, b.view.removed) // by sessions before
 	return nil
 }

@@ -28,7 +28,7 @@ const defaultTTL = time.Minute
 
 // errLost says that another server has taken the maildrop over: this one was
 // silent for longer than its lease.
-var errLost = errors.New("bucket: the lease of the maildrop is lost")
+var errLost = errors.New("the lease of the maildrop is lost")
 
 // Open opens a maildrop for this session alone, by a lease.
 func (s *Store) Open(ctx context.Context, account string) (maildrop.Box, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"slices"
@@ -102,7 +103,10 @@ const uploadID = "postwain-upload"
 // it is tried again: then the object tells whose it is.
 func (b *s3Objects) Create(ctx context.Context, key string, body io.ReaderAt, size int64) (bool, error) {
 	mine := newULID(time.Now()).String()
-	for range attempts {
+	for attempt := range attempts {
+		if err := pause(ctx, attempt); err != nil {
+			return false, err
+		}
 		_, err := b.client.PutObject(ctx, &s3.PutObjectInput{
 			Bucket: &b.bucket, Key: &key, Body: io.NewSectionReader(body, 0, size), ContentLength: &size,
 			IfNoneMatch: aws.String("*"), ChecksumAlgorithm: types.ChecksumAlgorithmSha256, Metadata: map[string]string{uploadID: mine},
@@ -126,6 +130,22 @@ func (b *s3Objects) Create(ctx context.Context, key string, body io.ReaderAt, si
 		}
 	}
 	return false, fmt.Errorf("the object %s is created and removed all the time", key)
+}
+
+// pause waits before another attempt, longer each time, and not as long as others
+// do.
+func pause(ctx context.Context, attempt int) error {
+	if attempt == 0 {
+		return ctx.Err()
+	}
+	wait := time.NewTimer(rand.N(50 * time.Millisecond << attempt))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // Touch is a PUT of nothing.

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/postwain/postwain/internal/fsx"
@@ -57,22 +58,19 @@ func take(ctx context.Context, dir string, r io.Reader) (s *spooled, err error) 
 	}
 }
 
-func (s *spooled) Write(p []byte) (n int, err error) {
+func (s *spooled) Write(p []byte) (int, error) {
 	if s.file == nil && len(s.memory)+len(p) > inMemory {
 		if err := s.spill(); err != nil {
-			return 0, err
+			return 0, full(err)
 		}
 	}
-	if n = len(p); s.file == nil {
+	s.size += int64(len(p))
+	if s.file == nil {
 		s.memory = append(s.memory, p...)
-	} else if n, err = s.file.Write(p); err != nil {
-		err = fsx.PathError("write", s.file.Name(), errors.Unwrap(err))
+		return len(p), nil
 	}
-	s.size += int64(n)
-	if errors.Is(err, fsx.ErrNoSpace) {
-		err = fmt.Errorf("%w: %w", maildrop.ErrFull, err)
-	}
-	return n, err
+	n, err := s.file.Write(p)
+	return n, full(err)
 }
 
 func (s *spooled) spill() error {
@@ -86,6 +84,14 @@ func (s *spooled) spill() error {
 	s.file = f
 	_, err = f.Write(s.memory)
 	s.memory = nil
+	return err
+}
+
+// full tells the want of room from other trouble.
+func full(err error) error {
+	if e := (*fs.PathError)(nil); errors.As(err, &e) && errors.Is(fsx.PathError(e.Op, e.Path, e.Err), fsx.ErrNoSpace) {
+		return fmt.Errorf("%w: %w", maildrop.ErrFull, err)
+	}
 	return err
 }
 

@@ -38,14 +38,17 @@ func (d *drop) look(ctx context.Context) (*view, error) {
 		key := strings.TrimPrefix(o.Key, d.dir)
 		switch key[:min(2, len(key))] {
 		case endings:
-			if n, ok := parseEpoch(key[2:]); ok {
+			n, epoch := parseEpoch(key[2:])
+			if _, ok := parseULID(key[2:]); !ok && !epoch {
+				break // it is not ours
+			}
+			if epoch {
 				v.ended[n] = true
-				if o.Size == 0 {
-					past = append(past, object{key, 0, o.Age})
-				}
 			}
 			if o.Size > 0 {
 				commits = append(commits, object{key, o.Size, o.Age})
+			} else {
+				past = append(past, object{key, 0, o.Age})
 			}
 		case leases:
 			if n, ok := parseEpoch(key[2:]); ok {
@@ -98,8 +101,12 @@ func writeEnding(writer string, ids []string) string {
 	return writer + "\n" + strings.Join(ids, "\n") + "\n"
 }
 
-// maxEnding bounds what is read of an ending: a million messages.
-const maxEnding = 27 << 20
+// maxRemoved is how many messages one ending can name, and maxEnding the octets of
+// it.
+const (
+	maxRemoved = 1_000_000
+	maxEnding  = 27 * (maxRemoved + 1)
+)
 
 func (d *drop) readEnding(ctx context.Context, key string) (writer string, ids []string, err error) {
 	r, err := d.store.objects.Get(ctx, d.dir+key)
