@@ -115,34 +115,26 @@ func stop(p *rig.Postwain, random *rand.Rand) error {
 func (t trial) once(ctx context.Context) (campaign.Result, error) { return t.run(ctx, 1) }
 
 func (t trial) run(ctx context.Context, seed uint64) (r campaign.Result, err error) {
-	space, err := rig.NewSpace("")
+	stand, err := rig.NewStand("[limits]\nstop_timeout = \"2s\"\n")
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, space.Close()) }()
-	binary, err := rig.Build(space.Dir)
-	if err != nil {
-		return r, err
-	}
+	defer func() { err = errors.Join(err, stand.Close()) }()
+	server := stand.Server
 	var all [accounts]*books
 	for i := range all {
 		all[i] = newBooks(rig.Account(fmt.Sprintf("user%d", i)))
-		if err := space.AddAccounts(all[i].account); err != nil {
+		if err := stand.AddAccounts(all[i].account); err != nil {
 			return r, err
 		}
 	}
-	server, err := space.Postwain(binary, "[limits]\nstop_timeout = \"2s\"\n")
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, server.Kill()) }()
 	random := rand.New(rand.NewPCG(seed, 0))
 	for round := range t.ends {
 		if err := t.round(ctx, server, all[:], round, random); err != nil {
 			return r, err
 		}
 		if t.harm != nil {
-			if err := t.harm(space.Maildir(all[0].account)); err != nil {
+			if err := t.harm(stand.Maildir(all[0].account)); err != nil {
 				return r, err
 			}
 		}

@@ -62,28 +62,20 @@ type sickness struct {
 func (s sickness) once(ctx context.Context) (campaign.Result, error) { return s.run(ctx, 1) }
 
 func (s sickness) run(ctx context.Context, seed uint64) (r campaign.Result, err error) {
-	space, err := rig.NewSpace("")
+	stand, err := rig.NewStand("")
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, space.Close()) }()
-	binary, err := rig.Build(space.Dir)
-	if err != nil {
-		return r, err
-	}
+	defer func() { err = errors.Join(err, stand.Close()) }()
+	server := stand.Server
 	all := make([]*books, 2)
 	open := func(i, round int) error {
 		all[i] = newBooks(rig.Account(fmt.Sprintf("user%d-%d", i, round)))
-		return space.AddAccounts(all[i].account)
+		return stand.AddAccounts(all[i].account)
 	}
 	if err := errors.Join(open(0, 0), open(1, 0)); err != nil {
 		return r, err
 	}
-	server, err := space.Postwain(binary, "")
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, server.Kill()) }()
 	random := rand.New(rand.NewPCG(seed, 0))
 	round := 0
 	v := visit{server: server}
@@ -108,7 +100,7 @@ func (s sickness) run(ctx context.Context, seed uint64) (r campaign.Result, err 
 				unhurt = append(unhurt, call+" "+code)
 			}
 			if s.harm != nil {
-				if err := s.harm(space.Maildir(all[0].account)); err != nil {
+				if err := s.harm(stand.Maildir(all[0].account)); err != nil {
 					return r, err
 				}
 			}

@@ -27,27 +27,17 @@ func (h hauls) once(ctx context.Context) (campaign.Result, error) { return h.run
 
 // depot is where the hauls of a batch begin and end.
 type depot struct {
-	space   *rig.Space
-	server  *rig.Postwain
+	*rig.Stand
 	fetcher rig.Fetcher
 }
 
 func (h hauls) run(ctx context.Context, seed uint64) (r campaign.Result, err error) {
-	space, err := rig.NewSpace("")
+	stand, err := rig.NewStand("")
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, space.Close()) }()
-	binary, err := rig.Build(space.Dir)
-	if err != nil {
-		return r, err
-	}
-	server, err := space.Postwain(binary, "")
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, server.Kill()) }()
-	d := depot{space, server, rig.PostwainFetch(binary, "maildir")}
+	defer func() { err = errors.Join(err, stand.Close()) }()
+	d := depot{stand, rig.PostwainFetch(stand.Binary, "maildir")}
 	random := rand.New(rand.NewPCG(seed, 0))
 	count := 0
 	for round := 0; r.Count < int64(h.kills) && len(r.Findings) == 0; round++ {
@@ -66,14 +56,14 @@ func (h hauls) run(ctx context.Context, seed uint64) (r campaign.Result, err err
 // haul empties one maildrop, with kills on the way.
 func (h hauls) haul(ctx context.Context, d depot, name string, random *rand.Rand, r *campaign.Result) (count int, err error) {
 	account := rig.Account(name)
-	if err := d.space.AddAccounts(account); err != nil {
+	if err := d.AddAccounts(account); err != nil {
 		return 0, err
 	}
-	sent, err := stock(d.space.Maildir(account), 100+random.IntN(200), random)
+	sent, err := stock(d.Maildir(account), 100+random.IntN(200), random)
 	if err != nil {
 		return 0, err
 	}
-	there := rig.Haul{Port: d.server.POP3, Account: account, Keep: h.keep, State: filepath.Join(d.space.Dir, "state-"+name), Maildir: filepath.Join(d.space.Dir, "fetched-"+name)}
+	there := rig.Haul{Port: d.Server.POP3, Account: account, Keep: h.keep, State: filepath.Join(d.Dir, "state-"+name), Maildir: filepath.Join(d.Dir, "fetched-"+name)}
 	if err := errors.Join(os.Mkdir(there.State, 0o700), os.Mkdir(there.Maildir, 0o700)); err != nil {
 		return 0, err
 	}
@@ -189,7 +179,7 @@ func (h hauls) judge(ctx context.Context, d depot, haul rig.Haul, sent map[strin
 			r.Find("%s: %s has arrived %d times", haul.Account, token, count[token])
 		}
 	}
-	l := &load{books: newBooks(haul.Account), server: &d.server.Server}
+	l := &load{books: newBooks(haul.Account), server: &d.Server.Server}
 	left, err := l.look(ctx)
 	switch {
 	case err != nil:

@@ -42,21 +42,12 @@ func injections() [][]string {
 
 // inject tries them on a server as it comes.
 func inject(ctx context.Context, _ uint64) (r campaign.Result, err error) {
-	space, err := rig.NewSpace("")
+	stand, err := rig.NewStand("")
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, space.Close()) }()
-	binary, err := rig.Build(space.Dir)
-	if err != nil {
-		return r, err
-	}
-	server, err := space.Postwain(binary, "")
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
-	return r, injectAt(ctx, address(server.POP3), &r)
+	defer func() { err = errors.Join(err, stand.Close()) }()
+	return r, injectAt(ctx, address(stand.Server.POP3), &r)
 }
 
 func injectAt(ctx context.Context, address string, r *campaign.Result) error {

@@ -43,30 +43,19 @@ func (s siege) once(ctx context.Context) (campaign.Result, error) { return s.run
 
 // run has the server on one processor and all the others of the world on another.
 func (s siege) run(ctx context.Context, seed uint64) (r campaign.Result, err error) {
-	space, err := rig.NewSpace("")
+	stand, err := rig.NewStand("[limits]\nlogin_timeout = \"10m\"\n", rig.Account("alice"))
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, space.Close()) }()
-	binary, err := rig.Build(space.Dir)
-	if err != nil {
+	defer func() { err = errors.Join(err, stand.Close()) }()
+	server := stand.Server
+	if err := rig.MakeMaildir(stand.Maildir("alice")); err != nil {
 		return r, err
 	}
-	if err := space.AddAccounts(rig.Account("alice")); err != nil {
+	if err := furnish(stand.Space, s.deaf); err != nil {
 		return r, err
 	}
-	if err := rig.MakeMaildir(space.Maildir("alice")); err != nil {
-		return r, err
-	}
-	if err := furnish(space, s.deaf); err != nil {
-		return r, err
-	}
-	server, err := space.Postwain(binary, "[limits]\nlogin_timeout = \"10m\"\n")
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
-	secure, err := space.TLS.Client()
+	secure, err := stand.TLS.Client()
 	if err != nil {
 		return r, err
 	}

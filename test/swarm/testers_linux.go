@@ -20,22 +20,14 @@ import (
 
 // scan has the testers look at a server that is as it comes.
 func scan(ctx context.Context, _ uint64) (r campaign.Result, err error) {
-	space, err := rig.NewSpace("")
+	stand, err := rig.NewStand("")
 	if err != nil {
 		return r, err
 	}
-	defer func() { err = errors.Join(err, space.Close()) }()
-	binary, err := rig.Build(space.Dir)
-	if err != nil {
-		return r, err
-	}
-	server, err := space.Postwain(binary, "")
-	if err != nil {
-		return r, err
-	}
-	defer func() { err = errors.Join(err, server.Stop()) }()
+	defer func() { err = errors.Join(err, stand.Close()) }()
+	at := address(stand.Server.POP3S)
 	r.Count = 1
-	return r, errors.Join(sslscan(ctx, address(server.POP3S), &r), testssl(ctx, space.Dir, address(server.POP3S), &r))
+	return r, errors.Join(sslscan(ctx, at, &r), testssl(ctx, stand.Dir, at, &r))
 }
 
 // scanOld has sslscan look at a server of TLS as it was in 1999.

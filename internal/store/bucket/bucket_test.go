@@ -116,3 +116,34 @@ func TestSpool(t *testing.T) {
 		}
 	}
 }
+
+// What others have put beside the mail is none, and does no harm.
+func TestForeignObjects(t *testing.T) {
+	t.Parallel()
+	m := newMemory()
+	s := newStore(m)
+	d, err := s.drop(owner)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"", "d/", "d/readme", "d/00000000000000zz", "l/", "l/x", "l/1", "m/", "m/x", "m/x,W=1", "z", "mm/y"} {
+		m.objects[d.dir+key] = kept{data: []byte("not ours\n"), at: m.now}
+	}
+	before := len(m.objects)
+	if err := s.Deliver(t.Context(), owner, maildrop.Incoming{}, strings.NewReader("x")); err != nil {
+		t.Fatal(err)
+	}
+	b, err := s.Open(t.Context(), owner)
+	if err != nil || len(b.Messages()) != 1 {
+		t.Fatalf("%v", err)
+	}
+	if err := b.Commit(t.Context(), []int{0}); err != nil {
+		t.Error(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := len(m.objects); got != before+2 { // a lease and an ending
+		t.Errorf("%d objects, where there were %d: %q", got, before, m.keys())
+	}
+}
