@@ -11,7 +11,7 @@ import (
 // given a second.
 func TestSiege(t *testing.T) {
 	for name, s := range map[string]siege{
-		"crowd": {crowd: 1000, deaf: 10, logins: 100, within: time.Second, weigh: true},
+		"crowd": {crowd: 1000, deaf: 50, logins: 100, within: time.Second, weigh: true},
 		"flood": {flooders: 16, logins: 50, within: 5 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
