@@ -149,7 +149,7 @@ type Limits struct {
 	// comes first.
 	Expire Expire `toml:"expire"`
 	// Connections is how many POP3 connections there may be at a time, but
-	// never more than a quarter of the files that the system lets the server
+	// never more than half of the files that the system lets the server
 	// open. When they are all in use a new one takes the place of one that has
 	// not signed in: the oldest of the network (IPv4 /24, IPv6 /48) that has the
 	// most of those.

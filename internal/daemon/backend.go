@@ -22,6 +22,7 @@ type backend struct {
 	accounts *accounts
 	offering *offering
 	store    store.Store
+	room     *room
 	site     rules // of accounts that say nothing else
 }
 
@@ -34,13 +35,14 @@ type rules struct {
 // NewSession gives the mechanisms that the accounts can do. The server offers
 // those with passwords only where they cannot be overheard.
 func (b *backend) NewSession(_ context.Context, p pop3server.Peer) (pop3server.Session, error) {
-	return &session{b, p.Remote.Addr(), b.offering.to(p)}, nil
+	return &session{backend: b, from: p.Remote.Addr(), mechanisms: b.offering.to(p)}, nil
 }
 
 type session struct {
 	backend    *backend
 	from       netip.Addr
 	mechanisms []sasl.Mechanism
+	opened     bool // a maildrop, which has room
 }
 
 func (s *session) Mechanisms() []sasl.Mechanism { return s.mechanisms }
@@ -68,14 +70,24 @@ func (s *session) Open(ctx context.Context, account string) (maildrop.Box, pop3s
 	if own.lock == config.Snapshot {
 		drops = s.backend.store.Snapshots()
 	}
-	box, err := drops.Open(ctx, account)
-	if err != nil {
+	if err := s.backend.room.take(); err != nil {
 		return nil, own.Policy, &opening{account, err}
 	}
+	box, err := drops.Open(ctx, account)
+	if err != nil {
+		s.backend.room.give()
+		return nil, own.Policy, &opening{account, err}
+	}
+	s.opened = true
 	return box, own.Policy, nil
 }
 
-func (s *session) Close() error { return nil }
+func (s *session) Close() error {
+	if s.opened {
+		s.backend.room.give()
+	}
+	return nil
+}
 
 // opening is an error of opening a maildrop, with the account.
 type opening struct {

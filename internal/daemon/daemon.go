@@ -60,6 +60,7 @@ type Daemon struct {
 	clients      *listen.Clients      // nil: none is asked for a certificate
 	acme         *acme.Manager        // nil: certificates are files
 	limiter      *listen.Limiter      // of POP3 connections
+	room         *room                // for open maildrops
 	sessions     *pop3server.Sessions
 	refusals     *refusals
 	doors        []*door

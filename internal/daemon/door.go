@@ -103,7 +103,7 @@ func (n *door) shutdown(ctx context.Context) {
 func (d *Daemon) popOptions(l config.Listen) pop3server.Options {
 	c := d.config
 	o := pop3server.Options{
-		Backend: &backend{d.accounts, newOffering(c, d.accounts, d.tickets, d.log), d.store, rules{
+		Backend: &backend{d.accounts, newOffering(c, d.accounts, d.tickets, d.log), d.store, d.room, rules{
 			pop3server.Policy{LoginDelay: c.Limits.LoginDelay, Expire: time.Duration(c.Limits.Expire)}, c.Mail.Lock,
 		}},
 		Implicit:       l.Proto == config.POP3S,
@@ -164,8 +164,7 @@ func prefixes(all []config.Network) []netip.Prefix {
 
 func (d *Daemon) limits() listen.Limits {
 	l := d.config.Limits
-	// A session has its socket, its Maildir, its lock and a message open.
-	return listen.Limits{Total: min(l.Connections, openFiles()/4), PerAddress: l.ConnectionsPerAddress, Evict: true}
+	return listen.Limits{Total: min(l.Connections, mostConnections(openFiles())), PerAddress: l.ConnectionsPerAddress, Evict: true}
 }
 
 // socket is how config's listener is opened.

@@ -51,6 +51,7 @@ func (d *Daemon) start(ctx context.Context) error {
 		return errors.Join(wrong...)
 	}
 	d.limiter = listen.NewLimiter(d.limits())
+	d.room = &room{files: openFiles(), connections: d.limiter.Open}
 	d.sessions = pop3server.NewSessions(d.config.Limits.SessionsPerAccount)
 	d.failed = make(chan error, 1)
 	for i, l := range d.config.Listen {

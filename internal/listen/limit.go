@@ -50,6 +50,13 @@ func (l *Limiter) Configure(limits Limits) {
 	l.limits = limits
 }
 
+// Open is how many connections there are.
+func (l *Limiter) Open() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.open
+}
+
 // SignedIn says that the client of a connection has proved who it is: the
 // connection will not be closed to make room.
 func (l *Limiter) SignedIn(remote, local netip.AddrPort) {
