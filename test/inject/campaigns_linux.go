@@ -54,7 +54,12 @@ func Campaigns() []campaign.Campaign {
 		{
 			Name: "errors of the system", Unit: "errors", Target: 100_000, Needs: needsTracer,
 			Run:     sickness{}.run,
-			Mutants: []campaign.Mutant{{Name: "a message is lost", Run: sickness{rounds: 5, harm: lose}.once}},
+			Mutants: []campaign.Mutant{{Name: "a message is lost", Run: sickness{rounds: 20, harm: lose}.once}},
+		},
+		{
+			Name: "errors of the system, at a start", Unit: "errors", Target: 5000, Needs: needsTracer,
+			Run:     beginning{}.run,
+			Mutants: []campaign.Mutant{{Name: "a message is lost", Run: beginning{rounds: 12, harm: lose}.once}},
 		},
 	}
 }

@@ -48,6 +48,17 @@ func TestErrors(t *testing.T) {
 	t.Log(r.Count, r.Figures)
 }
 
+func TestStarts(t *testing.T) {
+	r, err := beginning{}.run(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r.Count < 30 || len(r.Findings) > 0 {
+		t.Errorf("%d errors: %q", r.Count, r.Findings)
+	}
+	t.Log(r.Count, r.Figures)
+}
+
 func TestMutants(t *testing.T) {
 	for _, c := range Campaigns() {
 		for _, m := range c.Mutants {

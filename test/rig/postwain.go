@@ -85,13 +85,19 @@ mode = "0666"
 
 func (p *Postwain) config() string { return filepath.Join(p.dir, "postwain.toml") }
 
+// Data is where the program keeps its state.
+func (p *Postwain) Data() string { return filepath.Join(p.dir, "data") }
+
 // Start starts the program, after Stop or Kill once more.
-func (p *Postwain) Start() error {
-	data := filepath.Join(p.dir, "data")
+func (p *Postwain) Start() error { return p.StartUnder() }
+
+// StartUnder is Start by another program, which is given the command line as
+// its last arguments and has to become it.
+func (p *Postwain) StartUnder(argv ...string) error {
 	var err error
 	p.Daemon, err = launch{
 		dir:  p.dir,
-		argv: []string{p.binary, "serve", "--config", p.config(), "--data", data},
+		argv: append(argv, p.binary, "serve", "--config", p.config(), "--data", p.Data()),
 		uid:  MailID,
 	}.start()
 	return err

@@ -32,11 +32,11 @@ func (b *box) Commit(ctx context.Context, deleted []int) error {
 	if err != nil {
 		return err
 	}
-	left := b.removeFiles(ctx, r.marks, files)
+	left, why := b.removeFiles(ctx, r.marks, files)
 	b.store.journal.over(in, left)
 	if len(left) > 0 {
 		b.store.opts.Log.Warn("maildir: messages that are deleted cannot be removed yet",
-			"maildir", b.drop.key, "messages", len(left))
+			"maildir", b.drop.key, "messages", len(left), "err", why)
 	}
 	b.forget(deleted)
 	return nil
@@ -89,7 +89,7 @@ func (b *box) marks(ctx context.Context, deleted []int) (r removal, files []file
 // removeFiles removes the files of marks where they were seen last, and looks
 // for those that have been moved. A file with a second name may be on its way
 // from the one to the other, as some programs move by link and unlink.
-func (b *box) removeFiles(ctx context.Context, marks []mark, files []file) (left []mark) {
+func (b *box) removeFiles(ctx context.Context, marks []mark, files []file) (left []mark, why error) {
 	for i, m := range files {
 		info, there, err := b.folder.lookAt(m)
 		if err != nil || !there || info.Inode != marks[i].inode || info.Links > 1 {
@@ -105,7 +105,7 @@ func (b *box) removeFiles(ctx context.Context, marks []mark, files []file) (left
 		left = marks
 	}
 	if len(left) == 0 {
-		return nil
+		return nil, nil
 	}
 	return b.store.removeFrom(ctx, b.folder, left)
 }
@@ -137,18 +137,22 @@ func (b *box) forget(deleted []int) {
 // remove carries out what the journal says. It is part of the recovery after a
 // crash, so it looks afresh for each file. A Maildir that is not there may be
 // on a disk that is not mounted: then all is left to do.
-func (s *Store) remove(r *removal) (left []mark) {
+func (s *Store) remove(r *removal) (left []mark, why error) {
 	f, err := s.folderOf(r.path)
 	if err != nil {
-		return r.marks
+		return r.marks, err
 	}
 	defer f.close()
 	return s.removeFrom(context.Background(), f, r.marks)
 }
 
+// errRestless is why a removal waits for a Maildir in which others keep moving
+// what it looks for.
+var errRestless = errors.New("other programs keep moving files there")
+
 // removeFrom removes every name of the files that marks name, wherever they
-// are, and gives the marks of which it could not.
-func (s *Store) removeFrom(ctx context.Context, f *folder, marks []mark) (left []mark) {
+// are, and gives the marks of which it could not, and why.
+func (s *Store) removeFrom(ctx context.Context, f *folder, marks []mark) (left []mark, why error) {
 	dead := make(map[string][]uint64, len(marks))
 	for _, m := range marks {
 		dead[m.base] = append(dead[m.base], m.inode)
@@ -157,25 +161,25 @@ func (s *Store) removeFrom(ctx context.Context, f *folder, marks []mark) (left [
 	for range maxScans {
 		list, at, err := f.scan(ctx, nil)
 		if err != nil {
-			break
+			return marks, err
 		}
-		found, left := f.removeListed(list, dead)
+		found, left, why := f.removeListed(list, dead)
 		if len(left) > 0 {
-			return left
+			return left, why
 		}
 		if clean++; found {
 			clean = 0
 		}
 		if clean == gone || clean > 0 && at != (stamp{}) {
-			return nil
+			return nil, nil
 		}
 	}
-	return marks
+	return marks, errRestless
 }
 
 // removeListed removes what of list is dead. found says that there was
 // something.
-func (f *folder) removeListed(list []file, dead map[string][]uint64) (found bool, left []mark) {
+func (f *folder) removeListed(list []file, dead map[string][]uint64) (found bool, left []mark, why error) {
 	for _, l := range list {
 		inodes := dead[l.base()]
 		if inodes == nil {
@@ -191,12 +195,13 @@ func (f *folder) removeListed(list []file, dead map[string][]uint64) (found bool
 			err = dir.Remove(l.name)
 		}
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			why = err
 			for _, inode := range inodes {
 				left = append(left, mark{l.base(), inode})
 			}
 		}
 	}
-	return found, left
+	return found, left, why
 }
 
 // settle syncs the directories of a Maildir. If a sync of one has ever failed,

@@ -32,7 +32,7 @@ const (
 // remover does what the journal promises.
 type remover interface {
 	// remove removes the files that r names and gives those that it could not.
-	remove(r *removal) (left []mark)
+	remove(r *removal) (left []mark, why error)
 	// settle makes all removals from the Maildir at path durable.
 	settle(path string) error
 }
@@ -149,7 +149,7 @@ func (j *journal) retry(path string) {
 	if len(marks) == 0 {
 		return
 	}
-	left := j.work.remove(&removal{path, marks})
+	left, _ := j.work.remove(&removal{path, marks}) // its commit has told why
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	now := slices.DeleteFunc(j.left[path], func(m mark) bool {

@@ -13,9 +13,9 @@ type recorder struct {
 	settling func() // called in each settlement; may be nil
 }
 
-func (r *recorder) remove(*removal) []mark {
+func (r *recorder) remove(*removal) ([]mark, error) {
 	r.asked = append(r.asked, "remove")
-	return nil
+	return nil, nil
 }
 
 func (r *recorder) settle(string) error {

@@ -112,10 +112,11 @@ func (j *journal) replay(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		left := j.work.remove(r)
+		left, why := j.work.remove(r)
 		j.setLeft(r.path, left)
-		if err := j.work.settle(r.path); err != nil || len(left) > 0 {
-			j.log.Warn("maildir: cannot finish a commit yet", "maildir", r.path, "messages", len(left), "err", err)
+		err := j.work.settle(r.path)
+		if err != nil || len(left) > 0 {
+			j.log.Warn("maildir: cannot finish a commit yet", "maildir", r.path, "messages", len(left), "err", cmp.Or(why, err))
 			stuck = append(stuck, r)
 		}
 	}
