@@ -86,7 +86,7 @@ func (h hauls) haul(ctx context.Context, d depot, name string, random *rand.Rand
 		}
 	}
 	h.judge(ctx, d, there, sent, r)
-	return len(sent), nil
+	return len(sent), ctx.Err()
 }
 
 // stock puts n messages into a Maildir and gives their texts by token.
@@ -182,6 +182,7 @@ func (h hauls) judge(ctx context.Context, d depot, haul rig.Haul, sent map[strin
 	l := &load{books: newBooks(haul.Account), server: &d.Server.Server}
 	left, err := l.look(ctx)
 	switch {
+	case ctx.Err() != nil: // there is no time left to look
 	case err != nil:
 		r.Find("%s: %v", haul.Account, err)
 	case h.keep && len(left) != len(sent), !h.keep && len(left) > 0:

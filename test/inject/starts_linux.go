@@ -147,9 +147,12 @@ func (o *onset) once(ctx context.Context, rule string, random *rand.Rand, r *cam
 		return 0, nil
 	}
 	seen, err := o.load.look(ctx)
+	if ctx.Err() != nil {
+		return 0, ctx.Err()
+	}
 	if err != nil {
 		r.Find("%s has no mail when the errors are over: %v\n%s", books.account, err, server.Log())
-		return 0, ctx.Err()
+		return 0, nil
 	}
 	books.judge(seen, true, r)
 	return int64(strings.Count(string(text), "(INJECTED)")), nil
