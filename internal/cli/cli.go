@@ -46,6 +46,7 @@ const help = `Postwain serves and fetches mail by POP3.
   postwain fetch SOURCE --to DEST        fetch the mail of a POP3 mailbox
   postwain fetch --config FILE           fetch as FILE says
   postwain config check FILE             tell what is wrong with FILE
+  postwain doctor bucket --config FILE   try whether a bucket can keep mail
   postwain user add|passwd|list|remove   who may sign in
   postwain version                       tell the version
 
@@ -56,7 +57,7 @@ Of fetch also: 3 done in part, 77 the server refused the sign-in.
 `
 
 // withHelp are the commands that explain themselves.
-var withHelp = []string{"serve", "fetch", "config", "user", "version"}
+var withHelp = []string{"serve", "fetch", "config", "doctor", "user", "version"}
 
 // Main runs a command and returns the code to exit with.
 func Main(e Env) int {
@@ -103,6 +104,8 @@ func (e Env) run() error {
 		return e.fetch()
 	case "config":
 		return e.config()
+	case "doctor":
+		return e.doctor()
 	case "user":
 		return e.user()
 	case "version", "--version", "-version":

@@ -26,7 +26,10 @@ type fakeS3 struct {
 	objects map[string]fakeObject
 	page    int
 	now     func() time.Time
+	made    func() time.Time // of objects; nil: now
 	fault   func(r *http.Request) fault
+
+	versioned, locked bool
 }
 
 type fakeObject struct {
@@ -128,6 +131,16 @@ func (f *fakeS3) answer(w http.ResponseWriter, r *http.Request, body []byte) {
 	switch {
 	case r.Method == http.MethodPost && r.URL.Query().Has("delete"):
 		f.delete(w, body)
+	case key == "" && r.URL.Query().Has("versioning"):
+		if f.versioned {
+			fmt.Fprint(w, "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>")
+			return
+		}
+		fmt.Fprint(w, "<VersioningConfiguration></VersioningConfiguration>")
+	case key == "" && r.URL.Query().Has("object-lock") && f.locked:
+		fmt.Fprint(w, "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled></ObjectLockConfiguration>")
+	case key == "" && r.URL.Query().Has("object-lock"):
+		f.refuse(w, http.StatusNotFound, "ObjectLockConfigurationNotFoundError")
 	case r.Method == http.MethodGet && key == "":
 		f.list(w, r)
 	case r.Method == http.MethodPut && r.Header.Get("If-None-Match") == "*" && there:
@@ -153,6 +166,9 @@ func (f *fakeS3) put(r *http.Request, key string, body []byte) {
 	}
 	sum := sha256.Sum256(body)
 	o := fakeObject{data: body, upload: r.Header.Get("X-Amz-Meta-Postwain-Upload"), at: f.now()}
+	if f.made != nil {
+		o.at = f.made()
+	}
 	if o.upload != "" {
 		o.sum = base64.StdEncoding.EncodeToString(sum[:])
 	}

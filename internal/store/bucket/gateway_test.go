@@ -48,3 +48,12 @@ func TestGateway(t *testing.T) {
 		})
 	}
 }
+
+// A real store keeps to what mail depends on, and says whether it keeps versions.
+func TestGatewayExamined(t *testing.T) {
+	for _, c := range gateway(t).Examine(t.Context()) {
+		if t.Log(c.Name, c.Detail, c.Advice, c.Took); c.Err != nil {
+			t.Errorf("%s: %v", c.Name, c.Err)
+		}
+	}
+}

@@ -258,7 +258,7 @@ func advice(code string) string {
 	switch code {
 	case "NoSuchBucket":
 		return "there is no bucket of that name; make it, or correct the name"
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken":
+	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "InvalidToken", "XAdminUserNotFound": // the last is versitygw's
 		return "the store does not know the access key, or the secret key is not its own"
 	case "ExpiredToken", "ExpiredTokenException", "RequestExpired":
 		return "the credentials have expired; get new ones"
