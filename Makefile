@@ -7,7 +7,7 @@ STRIKES     ?= 600
 FOR         ?= 30m
 BENCHFLAGS  ?= -write
 
-.PHONY: help test race lint cross fuzz interop interop-bucket prove prove-fetch prove-timing sign-in bench
+.PHONY: help test race lint cross fuzz interop interop-bucket prove prove-bucket prove-fetch prove-timing sign-in bench
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\): ## /\1\t/p' $(MAKEFILE_LIST)
@@ -62,6 +62,9 @@ prove-fetch: ## kill fetchers STRIKES times in each mode into docs/EXACTLY-ONCE.
 sign-in: ## sign in by every mechanism, account source and client into docs/SIGN-IN.md; needs Debian and root
 	test/interop/install
 	cd test/interop && go test -tags interop -count 1 -timeout 20m -run '^TestSignIn$$' -args -write
+
+prove-bucket: ## have three servers of one bucket work over bad networks for the time FOR, and check what they did
+	test/interop/bucket -run '^TestCluster$$' -v -timeout 0 -args -cluster $(FOR)
 
 prove-timing: ## compare the times of names that exist and names that do not, 100,000 pairs of each; takes some minutes
 	go test -count 1 -timeout 2h -run '^TestEqualTime$$' -v ./internal/auth -args -pairs 100000

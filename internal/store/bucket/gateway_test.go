@@ -19,17 +19,23 @@ import (
 // that nobody has used.
 func gateway(t testing.TB) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), Options{
-		Endpoint: os.Getenv("POSTWAIN_BUCKET_ENDPOINT"), Name: os.Getenv("POSTWAIN_BUCKET_NAME"), PathStyle: true,
-		AccessKey: os.Getenv("POSTWAIN_BUCKET_ACCESS_KEY"), SecretKey: os.Getenv("POSTWAIN_BUCKET_SECRET_KEY"),
-		Prefix: fmt.Sprintf("test-%d-%d/", time.Now().UnixNano(), rand.Uint32()),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s := gatewayAt(t, os.Getenv("POSTWAIN_BUCKET_ENDPOINT"), fmt.Sprintf("test-%d-%d/", time.Now().UnixNano(), rand.Uint32()))
 	b := s.objects.(*s3Objects)
 	if _, err := b.client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &b.bucket}); err != nil && code(err) != "BucketAlreadyOwnedByYou" {
 		t.Fatal(explain(err))
+	}
+	return s
+}
+
+// gatewayAt opens the store that is reached by the URL.
+func gatewayAt(t testing.TB, url, prefix string) *Store {
+	t.Helper()
+	s, err := Open(t.Context(), Options{
+		Endpoint: url, Name: os.Getenv("POSTWAIN_BUCKET_NAME"), PathStyle: true, Prefix: prefix,
+		AccessKey: os.Getenv("POSTWAIN_BUCKET_ACCESS_KEY"), SecretKey: os.Getenv("POSTWAIN_BUCKET_SECRET_KEY"),
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 	return s
 }

@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 	"github.com/aws/smithy-go"
+	"github.com/aws/smithy-go/logging"
 )
 
 // Options say where the bucket is.
@@ -54,7 +55,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	}
 	loads := []func(*config.LoadOptions) error{config.WithRetryer(func() aws.Retryer {
 		return retry.NewStandard(func(r *retry.StandardOptions) { r.MaxAttempts = attempts })
-	})}
+	}), config.WithLogger(logging.Nop{})} // what goes wrong is in the errors
 	if o.AccessKey != "" {
 		loads = append(loads, config.WithCredentialsProvider(credentials.NewStaticCredentialsProvider(o.AccessKey, o.SecretKey, "")))
 	}
