@@ -19,9 +19,9 @@ import (
 
 // beginnings are the calls that a server makes when it starts and when it turns
 // its journals over: how many of them there are about, and the errors that each
-// may give. Not getdents64: the libc lists the threads in /proc by it when the
-// server confines itself, and does not come to an end without them.
-// And not EINTR, after which each is tried again, for ever if need be.
+// may give. Not getdents64, by which libcap lists the threads in /proc when the
+// server confines itself, and without which it does not come to an end; and not
+// EINTR, after which each is tried again, for ever if need be.
 const beginnings = `
 ftruncate 1 EIO ENOSPC
 renameat 1 EIO ENOSPC EDQUOT

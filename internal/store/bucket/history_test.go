@@ -111,28 +111,29 @@ func (h *history) check() porcupine.CheckResult {
 // prune helps the checker: a delivery of unknown outcome was done before the first
 // look that saw it, and need not have been if none did.
 func (h *history) prune() {
-	first := map[string]int64{}
+	seen := map[string]int64{}
 	for _, op := range h.ops {
 		if d := op.Input.(deed); d.verb == looks {
 			for _, t := range d.tokens {
-				if at, seen := first[t]; !seen || op.Return < at {
-					first[t] = op.Return
+				if at, before := seen[t]; !before || op.Return < at {
+					seen[t] = op.Return
 				}
 			}
 		}
 	}
 	h.ops = slices.DeleteFunc(h.ops, func(op porcupine.Operation) bool {
-		_, seen := first[op.Input.(deed).tokens0()]
-		return op.Input.(deed).verb == delivers && op.Output.(outcome) == unknown && !seen
+		_, ok := seen[op.Input.(deed).first()]
+		return op.Input.(deed).verb == delivers && op.Output.(outcome) == unknown && !ok
 	})
 	for i, op := range h.ops {
 		if op.Input.(deed).verb == delivers && op.Output.(outcome) == unknown {
-			h.ops[i].Return = first[op.Input.(deed).tokens0()]
+			h.ops[i].Return = seen[op.Input.(deed).first()]
 		}
 	}
 }
 
-func (d deed) tokens0() string {
+// first is a token of the deed; empty if it has none.
+func (d deed) first() string {
 	if len(d.tokens) == 0 {
 		return ""
 	}

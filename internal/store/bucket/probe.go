@@ -162,7 +162,7 @@ func (p *probe) once(ctx context.Context, _ *Check) error {
 }
 
 // race has all create the same object, and each one of its own.
-func (p *probe) race(ctx context.Context, c *Check) error {
+func (p *probe) race(ctx context.Context, _ *Check) error {
 	key := p.dir + "race"
 	p.keys = append(p.keys, key)
 	var all sync.WaitGroup
@@ -193,7 +193,7 @@ func (p *probe) race(ctx context.Context, c *Check) error {
 	return nil
 }
 
-func (p *probe) listed(ctx context.Context, c *Check) error {
+func (p *probe) listed(ctx context.Context, _ *Check) error {
 	all, err := p.list(ctx)
 	if err == nil && len(all) != len(p.keys) {
 		err = fmt.Errorf("%w: %d of %d", errOldList, len(all), len(p.keys))

@@ -11,67 +11,56 @@ func TestProbe(t *testing.T) {
 	t.Parallel()
 	down := errors.New("down")
 	for name, c := range map[string]struct {
-		spoil func(m *memory)
-		want  error
+		before, after func(objects map[string]kept, op, key string) error
+		want          error
 	}{
-		"in order": {func(*memory) {}, nil},
-		"overwrites": {func(m *memory) {
-			m.before = func(op, key string) error {
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				if op == "create" {
-					delete(m.objects, key)
-				}
-				return nil
+		"in order": {},
+		"overwrites": {want: errOverwrites, before: func(objects map[string]kept, op, key string) error {
+			if op == "create" {
+				delete(objects, key)
 			}
-		}, errOverwrites},
-		"overwrites in a race": {func(m *memory) {
-			m.before = func(op, key string) error {
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				if op == "create" && strings.HasSuffix(key, "/race") {
-					delete(m.objects, key)
-				}
-				return nil
+			return nil
+		}},
+		"overwrites in a race": {want: errOverwrites, before: func(objects map[string]kept, op, key string) error {
+			if op == "create" && strings.HasSuffix(key, "/race") {
+				delete(objects, key)
 			}
-		}, errOverwrites},
-		"does not list": {func(m *memory) {
-			m.after = func(op, key string) error {
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				if op == "create" && strings.Contains(key, "/own-") {
-					m.objects["hidden/"+key] = m.objects[key]
-					delete(m.objects, key)
-				}
-				return nil
+			return nil
+		}},
+		"does not list": {want: errOldList, after: func(objects map[string]kept, op, key string) error {
+			if op == "create" && strings.Contains(key, "/own-") {
+				delete(objects, key)
 			}
-		}, errOldList},
-		"alters": {func(m *memory) {
-			m.before = func(op, key string) error {
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				if op == "get" {
-					m.objects[key] = kept{[]byte("prose"), m.now}
-				}
-				return nil
+			return nil
+		}},
+		"alters": {want: errAltered, before: func(objects map[string]kept, op, key string) error {
+			if op == "get" {
+				objects[key] = kept{data: []byte("prose")}
 			}
-		}, errAltered},
-		"does not delete": {func(m *memory) {
-			m.before = func(op, key string) error {
-				m.mu.Lock()
-				defer m.mu.Unlock()
-				if op == "delete" {
-					m.objects[strings.Fields(key)[0]+"-other"] = kept{nil, m.now}
-				}
-				return nil
+			return nil
+		}},
+		"does not delete": {want: errOldList, before: func(objects map[string]kept, op, key string) error {
+			if op == "delete" {
+				objects[strings.Fields(key)[0]+"-other"] = kept{}
 			}
-		}, errOldList},
-		"down": {func(m *memory) { m.before = func(string, string) error { return down } }, down},
+			return nil
+		}},
+		"down": {want: down, before: func(map[string]kept, string, string) error { return down }},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			m := newMemory()
-			c.spoil(m)
+			hook := func(f func(map[string]kept, string, string) error) func(op, key string) error {
+				return func(op, key string) error {
+					if f == nil {
+						return nil
+					}
+					m.mu.Lock()
+					defer m.mu.Unlock()
+					return f(m.objects, op, key)
+				}
+			}
+			m.before, m.after = hook(c.before), hook(c.after)
 			err := newStore(m).Probe(t.Context())
 			if !errors.Is(err, c.want) || c.want == nil && (err != nil || len(m.objects) > 0) {
 				t.Errorf("%v, and %q is left; want %v", err, m.keys(), c.want)
